@@ -1,0 +1,16 @@
+"""Decoded layer saliency for AllenNLP classifiers built on Hugging Face transformers.
+
+AllenNLP's plugin loader imports this module only, so it imports everything that registers itself.
+"""
+from allennlp_layer_saliency import feature_aggregations, lm_heads, predictors, saliency_interpreters
+from allennlp_layer_saliency.version import VERSION
+
+__version__ = VERSION
+
+__all__ = [
+    "__version__",
+    "feature_aggregations",
+    "lm_heads",
+    "predictors",
+    "saliency_interpreters",
+]

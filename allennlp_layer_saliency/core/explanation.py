@@ -1,0 +1,44 @@
+"""The result of explaining a batch at one layer, before any conversion to words."""
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LayerExplanation:
+    """
+    Layers are counted as in `hidden_states`: 0 is the embedding output, L the last block's output.
+
+    # Parameters
+
+    layer : `int`
+    scores : `torch.Tensor`
+        Shape: (batch, positions). Signed, in units of the explained score; 0 at padding.
+    lost : `torch.Tensor`
+        Shape: (batch,). Saliency that no piece of the input took.
+    source_positions : `torch.Tensor`
+        Shape: (batch, positions, sources). The positions that gave each position most.
+    source_amounts : `torch.Tensor`
+        Shape: as `source_positions`. Signed.
+    top_ids : `torch.Tensor`
+        Shape: (batch, positions, top_k). The vocabulary items each position decodes to; top_k may be 0.
+    top_probabilities : `torch.Tensor`
+        Shape: as `top_ids`.
+    top_contributions : `torch.Tensor`
+        Shape: as `top_ids`. What each item adds to its vocabulary score.
+    vocabulary_ids : `torch.Tensor`
+        Shape: (batch, items). The most salient vocabulary items, in the input or not; items may be 0.
+    vocabulary_scores : `torch.Tensor`
+        Shape: as `vocabulary_ids`. Signed; by decreasing absolute value.
+    """
+
+    layer: int
+    scores: Tensor
+    lost: Tensor
+    source_positions: Tensor
+    source_amounts: Tensor
+    top_ids: Tensor
+    top_probabilities: Tensor
+    top_contributions: Tensor
+    vocabulary_ids: Tensor
+    vocabulary_scores: Tensor

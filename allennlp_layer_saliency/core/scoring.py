@@ -1,0 +1,94 @@
+"""Steps 6, 7 and 9 of Algorithm 1: from weights and shares to one score per token.
+
+`contributions[b, n, i]` is what position n hands to position i; shape (batch, positions, positions).
+"""
+from typing import List, Tuple
+
+import torch
+from torch import Tensor
+
+SPECIAL_TOKENS = ("zero", "keep", "exclude")
+
+
+def receiving_positions(mask: Tensor, special: Tensor, special_tokens: str) -> Tensor:
+    """
+    True where a position's piece may receive saliency: real positions, without the special tokens
+    under "exclude". Shapes: (batch, positions).
+
+    # Raises
+
+    `ValueError`
+        On a `special_tokens` other than "zero", "keep" or "exclude".
+    """
+    if special_tokens not in SPECIAL_TOKENS:
+        raise ValueError(f"special_tokens must be one of {SPECIAL_TOKENS}; got {special_tokens!r}")
+    return mask & ~special if special_tokens == "exclude" else mask
+
+
+def decoded_contributions(weights: Tensor, shares: Tensor) -> Tensor:
+    """s_n A_n[t_i] / repeats of t_i. Shapes: (batch, positions), (batch, positions, positions)."""
+    return weights.unsqueeze(2) * shares
+
+
+def projected_contributions(
+    gradients: Tensor, piece_embeddings: Tensor, shares: Tensor
+) -> Tensor:
+    """
+    A_n[t_i] u_n[t_i] / repeats of t_i, with u_n[v] = <D_n, W_v>: to first order, how y_c would change if
+    position n moved towards word v.
+
+    # Parameters
+
+    gradients : `torch.Tensor`
+        D_l. Shape: (batch, positions, hidden).
+    piece_embeddings : `torch.Tensor`
+        W at the input's pieces. Shape: (batch, positions, hidden).
+    shares : `torch.Tensor`
+        Shape: (batch, positions, positions).
+    """
+    return shares * torch.bmm(gradients, piece_embeddings.transpose(1, 2))
+
+
+def token_scores(received: Tensor, special: Tensor, special_tokens: str) -> Tensor:
+    """
+    Each position's signed score, from what it received of all. Shapes: (batch, positions).
+
+    Special tokens take part and then score 0, unless they are to be kept.
+    """
+    return received if special_tokens == "keep" else received.masked_fill(special, 0.0)
+
+
+def lost(own: Tensor, shares: Tensor) -> Tensor:
+    """
+    Saliency that no piece of the input took: sum_n own_n (1 - sum_v A_n[v]). Shape: (batch,).
+
+    With every other score kept, the scores and this sum to sum_n own_n.
+
+    # Parameters
+
+    own : `torch.Tensor`
+        What each position had to give, 0 at padding. Shape: (batch, positions).
+    shares : `torch.Tensor`
+        Shape: (batch, positions, positions).
+    """
+    return (own * (1.0 - shares.sum(2))).sum(1)
+
+
+def sources(contributions: Tensor, at_most: int = 5) -> Tuple[Tensor, Tensor]:
+    """
+    For each position the positions that gave it most, by absolute amount, and the signed amounts.
+
+    # Returns
+
+    `Tuple[torch.Tensor, torch.Tensor]`
+        Positions and amounts, both (batch, positions, k) with k = min(at_most, positions).
+    """
+    given = contributions.transpose(1, 2)
+    positions = given.abs().topk(min(at_most, given.size(2)), dim=2).indices
+    return positions, given.gather(2, positions)
+
+
+def normalised(scores: List[float]) -> List[float]:
+    """|score| scaled to sum 1, the form of AllenNLP's interpreters; all zero stays all zero."""
+    total = sum(abs(score) for score in scores)
+    return [abs(score) / total for score in scores] if total > 0 else [0.0 for _ in scores]

@@ -1,0 +1,315 @@
+import atexit
+import json
+import logging
+import math
+import os
+import sys
+from contextlib import ExitStack, contextmanager
+from typing import Any, Dict, Iterator, List, Optional, Union
+
+from allennlp.common.checks import ConfigurationError
+from allennlp.common.params import Params
+from allennlp.common.util import JsonDict, sanitize
+from allennlp.data import DatasetReader, Instance
+from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
+from allennlp.models import Model
+from allennlp.predictors import Predictor
+
+from allennlp_layer_saliency.allennlp_access import (
+    check_has_word_pieces,
+    mend_token_namespace,
+    metadata_id,
+    metrics_preserved,
+    special_ids,
+    text_fields,
+    tokens_and_offsets,
+    transformer_indexer,
+)
+from allennlp_layer_saliency.core.capture import preserved
+from allennlp_layer_saliency.saliency_interpreters import Explained, LayerInterpreter
+
+logger = logging.getLogger(__name__)
+
+
+class Line(dict):
+    """
+    An input line of `allennlp predict`.
+
+    # Parameters
+
+    number : `int`
+        Counting non-blank lines from 1.
+    error : `str`, optional
+        Why the line could not be parsed.
+    """
+
+    def __init__(self, content: JsonDict, number: int, error: Optional[str] = None) -> None:
+        super().__init__(content)
+        self.number = number
+        self.error = error
+
+
+@Predictor.register("saliency")
+class SaliencyPredictor(Predictor):
+    """
+    Predicts and explains: runs any registered `SaliencyInterpreter` under `allennlp predict`.
+
+    Each output is the model's own prediction with a `saliency` entry, or, for an input that can't be
+    parsed or explained, an object with its `line` and the `error`.
+
+    Registered as a `Predictor` with name "saliency".
+
+    # Parameters
+
+    model : `Model`
+    dataset_reader : `DatasetReader`
+    interpreter : `Union[str, Dict[str, Any]]`
+        A jsonnet or JSON file with the interpreter's configuration, that configuration itself, or a
+        registered name.
+    inner : `str`, optional
+        Registered name of the predictor that turns a line into an instance. Left out: the model's
+        default predictor.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        dataset_reader: DatasetReader,
+        interpreter: Union[str, Dict[str, Any]] = "decoded-layer-saliency",
+        inner: Optional[str] = None,
+        **unknown: Any,
+    ) -> None:
+        if unknown:
+            raise ConfigurationError(
+                f"the saliency predictor has no argument {', '.join(sorted(unknown))}; it takes "
+                "`interpreter` and `inner`"
+            )
+        super().__init__(model, dataset_reader)
+        mend_token_namespace(model, dataset_reader)
+        self.inner = _inner_predictor(model, dataset_reader, inner)
+        self.interpreter: SaliencyInterpreter = SaliencyInterpreter.from_params(
+            interpreter_params(interpreter), predictor=self.inner
+        )
+        self._special_ids = special_ids(transformer_indexer(dataset_reader)[1]._tokenizer)
+        self._lines = 0
+        self._errors = 0
+
+    def load_line(self, line: str) -> JsonDict:
+        self._lines += 1
+        try:
+            content = json.loads(line)
+        except ValueError as error:
+            return Line({"unparsed": line.strip()}, self._lines, f"not valid JSON: {error}")
+        if not isinstance(content, dict):
+            return Line(
+                {"unparsed": line.strip()},
+                self._lines,
+                f"a line must hold a JSON object; this one holds {type(content).__name__}",
+            )
+        return Line(content, self._lines)
+
+    def dump_line(self, outputs: JsonDict) -> str:
+        return json.dumps(outputs, allow_nan=False) + "\n"
+
+    def predict_json(self, inputs: JsonDict) -> JsonDict:
+        return self.predict_batch_json([inputs])[0]
+
+    def predict_batch_json(self, inputs: List[JsonDict]) -> List[JsonDict]:
+        results: List[Optional[JsonDict]] = [None] * len(inputs)
+        instances: Dict[int, Instance] = {}
+        for i, line in enumerate(inputs):
+            try:
+                if isinstance(line, Line) and line.error:
+                    raise ConfigurationError(line.error)
+                instances[i] = self._json_to_instance(line)
+            except Exception as error:
+                results[i] = self._failed(line.get("id"), _number(line), error)
+        explained = self._explain(list(instances.values()), [inputs[i] for i in instances])
+        for i, outcome in zip(instances, explained):
+            results[i] = self._output(inputs[i].get("id"), _number(inputs[i]), outcome)
+        return results  # type: ignore[return-value]
+
+    def predict_instance(self, instance: Instance) -> JsonDict:
+        return self.predict_batch_instance([instance])[0]
+
+    def predict_batch_instance(self, instances: List[Instance]) -> List[JsonDict]:
+        results = []
+        for instance, outcome in zip(instances, self._explain(instances, [None] * len(instances))):
+            self._lines += 1
+            results.append(self._output(metadata_id(instance), self._lines, outcome))
+        return results
+
+    def _json_to_instance(self, json_dict: JsonDict) -> Instance:
+        try:
+            return self.inner._json_to_instance(json_dict)
+        except KeyError as error:
+            raise ConfigurationError(
+                f"the line has no field {error}; it has {', '.join(map(repr, json_dict)) or 'none'}"
+            ) from error
+
+    def _explain(
+        self, instances: List[Instance], lines: List[Optional[JsonDict]]
+    ) -> List[Union[Explained, Exception]]:
+        """Explain all together if the interpreter can; one that fails does not fail the others."""
+        if len(instances) > 1 and isinstance(self.interpreter, LayerInterpreter):
+            try:
+                return list(self.interpreter.explain(instances))
+            except Exception:
+                logger.debug("the batch failed; explaining its inputs one by one", exc_info=True)
+        outcomes: List[Union[Explained, Exception]] = []
+        for instance, line in zip(instances, lines):
+            try:
+                if isinstance(self.interpreter, LayerInterpreter):
+                    outcomes += self.interpreter.explain([instance])
+                else:
+                    outcomes.append(self._explain_with_foreign(instance, line))
+            except Exception as error:
+                logger.debug("an input can't be explained", exc_info=True)
+                outcomes.append(error)
+        return outcomes
+
+    def _explain_with_foreign(self, instance: Instance, line: Optional[JsonDict]) -> Explained:
+        """Run an interpreter that only knows `saliency_interpret_from_json`, such as the built-ins."""
+        fields = text_fields(instance)
+        for field in fields.values():
+            check_has_word_pieces(field, self._special_ids)
+        with self._left_as_it_was():
+            self._dataset_reader.apply_token_indexers(instance)
+            outputs = self._model.forward_on_instance(instance)
+            with _labelled(self.inner, instance, outputs):
+                explanation = self.interpreter.saliency_interpret_from_json(line or {})
+        for entry in explanation.values():
+            if len(fields) == 1 and "grad_input_1" in entry:
+                (field,) = fields.values()
+                if len(entry["grad_input_1"]) != len(field.tokens):
+                    raise ConfigurationError(
+                        f"{type(self.interpreter).__name__} gave {len(entry['grad_input_1'])} scores for "
+                        f"{len(field.tokens)} tokens"
+                    )
+                entry.update(tokens_and_offsets(field, self._special_ids))
+        return Explained(sanitize(outputs), explanation)
+
+    @contextmanager
+    def _left_as_it_was(self) -> Iterator[None]:
+        """The built-ins change flags, gradients and metrics, and leave hooks behind when they raise."""
+        with ExitStack() as stack:
+            stack.enter_context(preserved(self._model))
+            stack.enter_context(metrics_preserved(self._model))
+            stack.callback(self.inner._token_offsets.clear)
+            yield
+
+    def _output(self, id_: Any, number: Optional[int], outcome: Union[Explained, Exception]) -> JsonDict:
+        if isinstance(outcome, Exception):
+            return self._failed(id_, number, outcome)
+        output = {**outcome.prediction, "saliency": outcome.explanation}
+        if id_ is not None:
+            output = {"id": id_, **output}
+        path = _non_finite(output)
+        if path is not None:
+            return self._failed(id_, number, ConfigurationError(f"{path} is NaN or infinite"))
+        return output
+
+    def _failed(self, id_: Any, number: Optional[int], error: Exception) -> JsonDict:
+        message = " ".join(str(error).split())
+        if not isinstance(error, ConfigurationError):
+            message = f"{type(error).__name__}: {message}"
+        if not self._errors:
+            atexit.register(self._report_errors)
+        self._errors += 1
+        record: JsonDict = {} if id_ is None else {"id": id_}
+        if number is not None:
+            record["line"] = number
+        return {**record, "error": message}
+
+    def _report_errors(self) -> None:
+        """`allennlp predict` tells a predictor neither the end of its input nor the exit status."""
+        print(
+            f"{self._errors} of {self._lines} inputs could not be explained; their output lines have an "
+            '"error"',
+            file=sys.stderr,
+        )
+
+
+def interpreter_params(interpreter: Union[str, Dict[str, Any], Params]) -> Params:
+    """
+    An interpreter's configuration from a jsonnet or JSON file, an object, or a registered name.
+
+    # Raises
+
+    `ConfigurationError`
+        If the file does not exist or can't be read, or if there is no interpreter of that name.
+    """
+    if isinstance(interpreter, Params):
+        params = interpreter.duplicate()
+    elif isinstance(interpreter, dict):
+        params = Params(json.loads(json.dumps(interpreter)))
+    elif interpreter.endswith((".json", ".jsonnet")):
+        if not os.path.isfile(interpreter):
+            raise ConfigurationError(f"interpreter: no file {interpreter}")
+        try:
+            params = Params.from_file(interpreter)
+        except RuntimeError as error:
+            problem = str(error).strip().splitlines()[0]
+            raise ConfigurationError(f"interpreter: {interpreter} is not valid: {problem}") from error
+    else:
+        params = Params({"type": interpreter})
+    name = params.get("type")
+    known = sorted(SaliencyInterpreter.list_available())
+    if name not in known:
+        raise ConfigurationError(
+            f"interpreter: no interpreter is registered as {name!r}; there are {', '.join(known)}, and a "
+            "file's name must end in .jsonnet or .json"
+        )
+    return params
+
+
+def _inner_predictor(model: Model, dataset_reader: DatasetReader, name: Optional[str]) -> Predictor:
+    name = name or type(model).default_predictor
+    if name is None:
+        raise ConfigurationError(
+            f"{type(model).__name__} has no default predictor; name one: --predictor-args "
+            '\'{"inner": "text_classifier", ...}\''
+        )
+    if name not in Predictor.list_available() or name == "saliency":
+        raise ConfigurationError(f"inner: no predictor to explain is registered as {name!r}")
+    return Predictor.by_name(name)(model, dataset_reader)
+
+
+@contextmanager
+def _labelled(inner: Predictor, instance: Instance, outputs: Dict[str, Any]) -> Iterator[None]:
+    """
+    Let an interpreter that asks for labelled instances have those of this instance.
+
+    So no second forward pass is needed, and an instance that never was JSON can be explained. A
+    predictor with a procedure of its own keeps it.
+    """
+    if type(inner).json_to_labeled_instances is not Predictor.json_to_labeled_instances:
+        yield
+        return
+    # TextualEntailmentPredictor reads `label_logits`; a classifier of one field calls them `logits`.
+    outputs = {"label_logits": outputs.get("logits"), **outputs}
+
+    def labelled_instances(_: JsonDict) -> List[Instance]:
+        return inner.predictions_to_labeled_instances(instance, outputs)
+
+    inner.json_to_labeled_instances = labelled_instances  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del inner.json_to_labeled_instances
+
+
+def _number(line: JsonDict) -> Optional[int]:
+    return line.number if isinstance(line, Line) else None
+
+
+def _non_finite(value: Any, path: str = "") -> Optional[str]:
+    """Path of the first number in a JSON value that is NaN or infinite."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        found = _non_finite(item, f"{path}.{key}" if path else str(key))
+        if found is not None:
+            return found
+    return None

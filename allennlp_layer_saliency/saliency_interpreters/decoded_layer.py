@@ -1,0 +1,107 @@
+from typing import List, Optional, Union
+
+from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
+from allennlp.predictors import Predictor
+from torch import Tensor
+
+from allennlp_layer_saliency.core.explanation import LayerExplanation
+from allennlp_layer_saliency.core.scoring import (
+    decoded_contributions,
+    lost,
+    sources,
+    token_scores,
+)
+from allennlp_layer_saliency.feature_aggregations import FeatureAggregation, GradientXInput
+from allennlp_layer_saliency.lm_heads import LMHead
+from allennlp_layer_saliency.saliency_interpreters.decoded import DecodingInterpreter, most_salient
+from allennlp_layer_saliency.saliency_interpreters.layer_interpreter import Inputs
+
+
+@SaliencyInterpreter.register("decoded-layer-saliency")
+class DecodedLayerSaliency(DecodingInterpreter):
+    """
+    Decoded layer saliency (Hou & Castanon, ICML 2023, Algorithm 1): each position's saliency at an
+    inner layer, handed to the words which that layer's hidden state decodes to.
+
+    Registered as a `SaliencyInterpreter` with name "decoded-layer-saliency".
+
+    # Parameters
+
+    predictor : `Predictor`
+    layer : `Union[int, str, List[int]]`, optional (default = `-2`)
+        The layer l: an index (0 is the embedding output, -1 the last block's output), a list, or "all".
+    aggregation : `FeatureAggregation`, optional (default = `gradient-x-input`)
+        g: from hidden states and gradients to one weight per position.
+    lm_head : `LMHead`, optional
+        f_lm. Left out: the head of the pre-trained model that the classifier was built from.
+    tau : `int`, optional (default = `10`)
+        τ: how many top-ranked vocabulary items each position may contribute to; None means all.
+    normalise : `str`, optional (default = `"input"`)
+        "input": what comes out of a position is shared out among the input's pieces, and saliency is
+        conserved. "vocabulary": each piece takes the probability that the head gives it.
+    target : `str`, optional (default = `"logit"`)
+        The explained score: "logit" or "log-probability".
+    target_class : `Union[str, int]`, optional
+        The explained class, by label or index. Left out: the predicted one.
+    contrast_class : `Union[str, int]`, optional
+        A class whose score is subtracted from the explained one.
+    special_tokens : `str`, optional (default = `"zero"`)
+        "zero": they take part and then score 0. "keep": they keep their score. "exclude": they take
+        nothing from other positions.
+    decoded_top_k : `int`, optional (default = `10`)
+        Decoded tokens listed per position. With 0, positions of weight 0 are not decoded.
+    transformer : `str`, optional
+        Dotted path to the transformer inside the model, where there are several.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        layer: Union[int, str, List[int]] = -2,
+        aggregation: Optional[FeatureAggregation] = None,
+        lm_head: Optional[LMHead] = None,
+        tau: Optional[int] = 10,
+        normalise: str = "input",
+        target: str = "logit",
+        target_class: Optional[Union[str, int]] = None,
+        contrast_class: Optional[Union[str, int]] = None,
+        special_tokens: str = "zero",
+        decoded_top_k: int = 10,
+        transformer: Optional[str] = None,
+    ) -> None:
+        super().__init__(
+            predictor=predictor,
+            layer=layer,
+            lm_head=lm_head,
+            tau=tau,
+            normalise=normalise,
+            target=target,
+            target_class=target_class,
+            contrast_class=contrast_class,
+            special_tokens=special_tokens,
+            decoded_top_k=decoded_top_k,
+            transformer=transformer,
+        )
+        self._aggregation = aggregation or GradientXInput()
+
+    def _explain_layer(
+        self, inputs: Inputs, hidden_states: Tensor, gradients: Tensor, layer: int
+    ) -> LayerExplanation:
+        weights = self._aggregation(hidden_states, gradients, inputs.mask)
+        decoded = inputs.mask if self._decoded_top_k else inputs.mask & (weights != 0)
+        decoding = self._decode(inputs, hidden_states, weights, decoded, layer)
+        contributions = decoded_contributions(weights, decoding.shares)
+        source_positions, source_amounts = sources(contributions)
+        vocabulary_ids, vocabulary_scores = most_salient(decoding.vocabulary)
+        return LayerExplanation(
+            layer=layer,
+            scores=token_scores(contributions.sum(1), inputs.special, self._special_tokens),
+            lost=lost(weights, decoding.shares),
+            source_positions=source_positions,
+            source_amounts=source_amounts,
+            top_ids=decoding.top_ids,
+            top_probabilities=decoding.top_probabilities,
+            top_contributions=weights.unsqueeze(2) * decoding.top_probabilities,
+            vocabulary_ids=vocabulary_ids,
+            vocabulary_scores=vocabulary_scores,
+        )

@@ -1,0 +1,87 @@
+from typing import List, Optional, Union
+
+import torch
+from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
+from allennlp.predictors import Predictor
+from torch import Tensor
+
+from allennlp_layer_saliency.core.explanation import LayerExplanation
+from allennlp_layer_saliency.core.scoring import token_scores
+from allennlp_layer_saliency.feature_aggregations import FeatureAggregation, GradientXInput
+from allennlp_layer_saliency.saliency_interpreters.layer_interpreter import (
+    Inputs,
+    LayerInterpreter,
+)
+
+
+@SaliencyInterpreter.register("layer-saliency")
+class LayerSaliency(LayerInterpreter):
+    """
+    Layer saliency without decoding: each position keeps its own weight s_n. The ablation of
+    `decoded-layer-saliency`, and comparable to Captum's layer attributions.
+
+    At the last layer of a model pooled on its first position, all gradient sits on that position, and
+    gradient-norm and gradient-x-input are [1, 0, 0, ...] by construction.
+
+    Registered as a `SaliencyInterpreter` with name "layer-saliency".
+
+    # Parameters
+
+    predictor : `Predictor`
+    layer : `Union[int, str, List[int]]`, optional (default = `-2`)
+        The layer l: an index (0 is the embedding output, -1 the last block's output), a list, or "all".
+    aggregation : `FeatureAggregation`, optional (default = `gradient-x-input`)
+        g: from hidden states and gradients to one weight per position.
+    target : `str`, optional (default = `"logit"`)
+        The explained score: "logit" or "log-probability".
+    target_class : `Union[str, int]`, optional
+        The explained class, by label or index. Left out: the predicted one.
+    contrast_class : `Union[str, int]`, optional
+        A class whose score is subtracted from the explained one.
+    special_tokens : `str`, optional (default = `"keep"`)
+        "keep" their scores; "zero" and "exclude" both set them to 0 here, where nothing is handed on.
+    transformer : `str`, optional
+        Dotted path to the transformer inside the model, where there are several.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        layer: Union[int, str, List[int]] = -2,
+        aggregation: Optional[FeatureAggregation] = None,
+        target: str = "logit",
+        target_class: Optional[Union[str, int]] = None,
+        contrast_class: Optional[Union[str, int]] = None,
+        special_tokens: str = "keep",
+        transformer: Optional[str] = None,
+    ) -> None:
+        super().__init__(
+            predictor=predictor,
+            layer=layer,
+            target=target,
+            target_class=target_class,
+            contrast_class=contrast_class,
+            special_tokens=special_tokens,
+            transformer=transformer,
+        )
+        self._aggregation = aggregation or GradientXInput()
+
+    def _explain_layer(
+        self, inputs: Inputs, hidden_states: Tensor, gradients: Tensor, layer: int
+    ) -> LayerExplanation:
+        weights = self._aggregation(hidden_states, gradients, inputs.mask)
+        batch_size, length = weights.shape
+        itself = torch.arange(length, device=weights.device).expand(batch_size, length)
+        none = weights.new_zeros(batch_size, length, 0)
+        return LayerExplanation(
+            layer=layer,
+            scores=token_scores(weights, inputs.special, self._special_tokens),
+            lost=weights.new_zeros(batch_size),
+            source_positions=itself.unsqueeze(2),
+            source_amounts=weights.unsqueeze(2),
+            top_ids=none.long(),
+            top_probabilities=none,
+            top_contributions=none,
+            vocabulary_ids=none[:, 0].long(),
+            vocabulary_scores=none[:, 0],
+        )

@@ -1,0 +1,39 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+version = {}
+exec((here / "allennlp_layer_saliency" / "version.py").read_text(), version)
+
+setup(
+    name="allennlp-layer-saliency",
+    version=version["VERSION"],
+    description="Decoded layer saliency for AllenNLP classifiers: which words an inner layer's "
+    "gradient speaks of",
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    keywords="allennlp interpretability saliency transformers nlp",
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.8",
+        "Programming Language :: Python :: 3.9",
+        "Programming Language :: Python :: 3.10",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    packages=find_packages(include=["allennlp_layer_saliency", "allennlp_layer_saliency.*"]),
+    package_data={"allennlp_layer_saliency": ["py.typed"]},
+    python_requires=">=3.8,<3.11",
+    install_requires=[
+        "allennlp==2.10.1",
+        "allennlp-models==2.10.1",
+        # AllenNLP 2.10.1 leaves both open, and breaks at import with newer ones.
+        "numpy<2",
+        "setuptools<81",
+    ],
+    extras_require={
+        "test": ["pytest>=7", "hypothesis>=6"],
+    },
+)
