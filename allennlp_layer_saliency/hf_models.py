@@ -157,7 +157,7 @@ def load_lm_head(model_name: str) -> Decoder:
     try:
         config = AutoConfig.from_pretrained(model_name)
     except (OSError, ValueError) as error:
-        raise ValueError(f"no pretrained model at {model_name!r}: {_first_line(error)}") from error
+        raise ValueError(f"can't read a pretrained model from {model_name!r}: {_first_line(error)}") from error
     kind = AutoModelForCausalLM if _is_causal(config) else AutoModelForMaskedLM
     try:
         model, report = kind.from_pretrained(model_name, config=config, output_loading_info=True)

@@ -1,0 +1,179 @@
+import pytest
+import torch
+from torch import nn
+
+from allennlp_layer_saliency.core.capture import Tap, capture, preserved
+
+
+class Toy(nn.Module):
+    """h_0 = w_0 x, h_1 = w_1 h_0, h_2 = w_2 h_1, all elementwise; y = sum of h_2 squared."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList([Scale(2.0), Scale(3.0), Scale(5.0, as_tuple=True)])
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x):
+        for block in self.blocks:
+            out = block(x)
+            x = out[0] if isinstance(out, tuple) else out
+        return (self.dropout(x) ** 2).flatten(1).sum(1)
+
+
+class Scale(nn.Module):
+    def __init__(self, factor, as_tuple=False):
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(factor))
+        self.as_tuple = as_tuple
+        self.built_graph = []
+
+    def forward(self, x):
+        y = self.factor * x
+        self.built_graph.append(torch.is_grad_enabled())
+        return (y, "attention") if self.as_tuple else y
+
+
+def taps(model, *layers):
+    return {layer: Tap(model.blocks[layer]) for layer in layers}
+
+
+def run(model, *layers, x=None):
+    x = torch.ones(1, 1, 1) if x is None else x
+    return capture(model, taps(model, *layers), lambda: model(x), lambda y: y)
+
+
+def hook_count(model):
+    return sum(
+        len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks)
+        for m in model.modules()
+    )
+
+
+def test_hand_computed_states_and_gradients():
+    captured = run(Toy().eval(), 0, 1, 2)
+    # h = 2, 6, 30; y = 900; dy/dh_2 = 60, dy/dh_1 = 300, dy/dh_0 = 900.
+    assert [captured.hidden_states[l].item() for l in (0, 1, 2)] == [2.0, 6.0, 30.0]
+    assert [captured.gradients[l].item() for l in (0, 1, 2)] == [900.0, 300.0, 60.0]
+    assert captured.scores.tolist() == [900.0]
+
+
+def test_each_instance_gets_its_own_gradient():
+    captured = run(Toy().eval(), 1, x=torch.tensor([[[1.0]], [[2.0]], [[-1.0]]]))
+    assert captured.gradients[1].flatten().tolist() == [300.0, 600.0, -300.0]
+
+
+def test_no_graph_below_the_lowest_layer():
+    model = Toy().eval()
+    run(model, 1)
+    assert [block.built_graph for block in model.blocks] == [[False], [False], [True]]
+    assert torch.is_grad_enabled()
+
+
+def test_the_model_is_left_as_it_was():
+    model = Toy().train()
+    model.blocks[0].eval()
+    model.blocks[1].factor.requires_grad_(False)
+    before = [m.training for m in model.modules()], [p.requires_grad for p in model.parameters()]
+    assert run(model, 1).scores.tolist() == [900.0]  # no dropout: evaluation mode during the pass
+    assert ([m.training for m in model.modules()], [p.requires_grad for p in model.parameters()]) == before
+    assert all(p.grad is None for p in model.parameters())
+    assert hook_count(model) == 0
+
+
+def test_and_also_after_an_exception():
+    model = Toy().train()
+    before = [m.training for m in model.modules()], [p.requires_grad for p in model.parameters()]
+
+    def broken(_):
+        raise RuntimeError("in the middle")
+
+    for forward, score in ((lambda: broken(0), lambda y: y), (lambda: model(torch.ones(1, 1, 1)), broken)):
+        with pytest.raises(RuntimeError, match="in the middle"):
+            capture(model, taps(model, 0, 2), forward, score)
+        after = [m.training for m in model.modules()], [p.requires_grad for p in model.parameters()]
+        assert after == before
+        assert hook_count(model) == 0
+        assert torch.is_grad_enabled()
+
+
+def test_works_without_gradient_mode_and_in_inference_mode():
+    model, x = Toy().eval(), torch.ones(1, 1, 1)
+    with torch.no_grad():
+        assert run(model, 1, x=x).gradients[1].item() == 300.0
+        assert not torch.is_grad_enabled()
+    with torch.inference_mode():
+        assert run(model, 1, x=x).gradients[1].item() == 300.0
+        assert torch.is_inference_mode_enabled()
+
+
+def test_the_random_state_is_not_touched():
+    torch.manual_seed(3)
+    wanted = torch.rand(2)
+    torch.manual_seed(3)
+    run(Toy().train(), 0, 1)
+    assert torch.equal(torch.rand(2), wanted)
+
+
+class Shared(nn.Module):
+    """One module called three times."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = Scale(2.0)
+
+    def forward(self, x):
+        for _ in range(3):
+            x = self.block(x)
+        return (x**2).flatten(1).sum(1)
+
+
+def test_a_module_that_is_called_once_per_layer():
+    model = Shared().eval()
+    shared = {layer: Tap(model.block, call=layer, calls=3) for layer in (0, 2)}
+    captured = capture(model, shared, lambda: model(torch.ones(1, 1, 1)), lambda y: y)
+    # h = 2, (4,) 8; y = 64; dy/dh_2 = 16, dy/dh_0 = 64.
+    assert (captured.hidden_states[0].item(), captured.hidden_states[2].item()) == (2.0, 8.0)
+    assert (captured.gradients[0].item(), captured.gradients[2].item()) == (64.0, 16.0)
+
+
+def test_a_second_forward_pass_is_refused():
+    model = Toy().eval()
+    with pytest.raises(ValueError, match="layer 1 ran more than once"):
+        capture(
+            model,
+            taps(model, 1),
+            lambda: model(torch.ones(1, 1, 1)) + model(torch.ones(1, 1, 1)),
+            lambda y: y,
+        )
+    assert hook_count(model) == 0
+
+
+def test_layers_that_do_not_run_or_do_not_matter_are_refused():
+    model = Toy().eval()
+    unused = Tap(nn.Linear(1, 1))
+    with pytest.raises(ValueError, match=r"layers \[7\] did not run"):
+        capture(model, {**taps(model, 1), 7: unused}, lambda: model(torch.ones(1, 1, 1)), lambda y: y)
+    with pytest.raises(ValueError, match="does not depend on layer 1"):
+        capture(
+            model, taps(model, 1), lambda: model(torch.ones(1, 1, 1)), lambda y: torch.zeros(1)
+        )
+
+
+def test_preserved_undoes_what_others_leave_behind():
+    model = Toy().train()
+    model.blocks[0].factor.requires_grad_(False)
+    own = model.blocks[0].register_forward_hook(lambda *_: None)
+    with pytest.raises(RuntimeError, match="left a mess"):
+        with preserved(model):
+            model.eval()
+            for parameter in model.parameters():
+                parameter.requires_grad_(True)
+            model.blocks[1].register_forward_hook(lambda *_: None)
+            model(torch.ones(1, 1, 1)).sum().backward()
+            raise RuntimeError("left a mess")
+    assert [len(b._forward_hooks) for b in model.blocks] == [1, 0, 0]
+    assert all(m.training for m in model.modules())
+    assert [p.requires_grad for p in model.parameters()] == [False, True, True]
+    assert all(p.grad is None for p in model.parameters())
+    own.remove()
+    assert hook_count(model) == 0

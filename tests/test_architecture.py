@@ -1,0 +1,55 @@
+"""The package's parts know only what lies below them."""
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "allennlp_layer_saliency"
+# From the bottom up: a module may import from its own level and from those before it.
+LEVELS = (
+    ("core",),
+    ("hf_models", "allennlp_access", "version"),
+    ("lm_heads", "feature_aggregations"),
+    ("saliency_interpreters",),
+    ("predictors",),
+    ("reports",),
+)
+
+
+def imports(path: Path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def level(part: str) -> int:
+    return next(i for i, parts in enumerate(LEVELS) if part in parts)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_imports_go_one_way(path):
+    part = path.relative_to(PACKAGE).parts[0].replace(".py", "")
+    if part == "__init__":
+        return
+    for name in imports(path):
+        pieces = name.split(".")
+        if pieces[0] == PACKAGE.name and len(pieces) > 1:
+            assert level(pieces[1]) <= level(part), f"{part} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "core").glob("*.py")), ids=lambda p: p.name)
+def test_the_core_needs_torch_only(path):
+    standard = {"contextlib", "dataclasses", "typing"}
+    for name in imports(path):
+        assert name.split(".")[0] in {"torch", PACKAGE.name} | standard, f"core imports {name}"
+
+
+def test_hooks_live_in_one_module():
+    users = [p.name for p in PACKAGE.rglob("*.py") if "register_forward" in p.read_text()]
+    assert users == ["capture.py"]
