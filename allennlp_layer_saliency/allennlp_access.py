@@ -55,16 +55,17 @@ def text_fields(instance: Instance) -> Dict[str, TextField]:
     }
 
 
-def check_has_word_pieces(field: TextField, special: Set[int]) -> None:
+def check_has_word_pieces(field: TextField, tokenizer: PreTrainedTokenizerBase) -> None:
     """
-    Refuse a text without a single word piece.
+    Refuse a text of nothing but special tokens and white space.
 
     # Raises
 
     `ConfigurationError`
-        If all the tokens are special ones, whose ids are given, or if there is none.
     """
-    if all(token.text_id in special for token in field.tokens):
+    special = special_ids(tokenizer)
+    words = (token.text for token in field.tokens if token.text_id not in special)
+    if not any(tokenizer.convert_tokens_to_string([word]).strip() for word in words):
         raise ConfigurationError("the text is empty: there is no word piece to explain")
 
 

@@ -7,6 +7,7 @@ os.environ["TRANSFORMERS_OFFLINE"] = "1"
 from pathlib import Path  # noqa: E402
 from typing import Any, Callable, Dict, List  # noqa: E402
 
+import allennlp_models.pair_classification  # noqa: E402, F401
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from allennlp.common import Params  # noqa: E402
@@ -175,8 +176,11 @@ def build_predictor(
     classifier = Model.from_params(Params(model or model_config(model_name)), vocab=vocabulary)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in classifier.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+        for name, parameter in classifier.named_parameters():
+            if "pooler" in name or "_classification_layer" in name:
+                parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
+            else:
+                parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
     classifier.eval()
     return Predictor.by_name(predictor)(classifier, dataset_reader, **(predictor_arguments or {}))
 

@@ -90,7 +90,7 @@ class SaliencyPredictor(Predictor):
         self.interpreter: SaliencyInterpreter = SaliencyInterpreter.from_params(
             interpreter_params(interpreter), predictor=self.inner
         )
-        self._special_ids = special_ids(transformer_indexer(dataset_reader)[1]._tokenizer)
+        self._tokenizer = transformer_indexer(dataset_reader)[1]._tokenizer
         self._lines = 0
         self._errors = 0
 
@@ -146,6 +146,15 @@ class SaliencyPredictor(Predictor):
             raise ConfigurationError(
                 f"the line has no field {error}; it has {', '.join(map(repr, json_dict)) or 'none'}"
             ) from error
+        except TypeError as error:
+            others = [
+                f"{name!r} holds {type(value).__name__}"
+                for name, value in json_dict.items()
+                if not isinstance(value, str) and name != "id"
+            ]
+            if not others:
+                raise
+            raise ConfigurationError(f"a text is wanted, but {', '.join(others)}") from error
 
     def _explain(
         self, instances: List[Instance], lines: List[Optional[JsonDict]]
@@ -172,7 +181,7 @@ class SaliencyPredictor(Predictor):
         """Run an interpreter that only knows `saliency_interpret_from_json`, such as the built-ins."""
         fields = text_fields(instance)
         for field in fields.values():
-            check_has_word_pieces(field, self._special_ids)
+            check_has_word_pieces(field, self._tokenizer)
         with self._left_as_it_was():
             self._dataset_reader.apply_token_indexers(instance)
             outputs = self._model.forward_on_instance(instance)
@@ -186,7 +195,7 @@ class SaliencyPredictor(Predictor):
                         f"{type(self.interpreter).__name__} gave {len(entry['grad_input_1'])} scores for "
                         f"{len(field.tokens)} tokens"
                     )
-                entry.update(tokens_and_offsets(field, self._special_ids))
+                entry.update(tokens_and_offsets(field, special_ids(self._tokenizer)))
         return Explained(sanitize(outputs), explanation)
 
     @contextmanager
@@ -213,12 +222,12 @@ class SaliencyPredictor(Predictor):
         message = " ".join(str(error).split())
         if not isinstance(error, ConfigurationError):
             message = f"{type(error).__name__}: {message}"
-        if not self._errors:
-            atexit.register(self._report_errors)
-        self._errors += 1
         record: JsonDict = {} if id_ is None else {"id": id_}
         if number is not None:
             record["line"] = number
+            if not self._errors:
+                atexit.register(self._report_errors)
+            self._errors += 1
         return {**record, "error": message}
 
     def _report_errors(self) -> None:

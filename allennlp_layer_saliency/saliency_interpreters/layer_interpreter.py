@@ -160,7 +160,7 @@ class LayerInterpreter(SaliencyInterpreter):
                 f"{', '.join(fields) or 'none'}"
             )
         (field,) = fields.values()
-        check_has_word_pieces(field, self._special_ids)
+        check_has_word_pieces(field, self._tokenizer)
         room = max_positions(self._transformer.config)
         if room is not None and len(field.tokens) > room:
             raise ConfigurationError(
