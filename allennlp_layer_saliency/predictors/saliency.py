@@ -188,6 +188,10 @@ class SaliencyPredictor(Predictor):
             with _labelled(self.inner, instance, outputs):
                 explanation = self.interpreter.saliency_interpret_from_json(line or {})
         for entry in explanation.values():
+            for key, scores in entry.items():
+                # The built-ins divide by a norm that can be 0; all-zero scores stay all-zero.
+                if key.startswith("grad_input_") and all(map(math.isnan, scores)):
+                    entry[key] = [0.0] * len(scores)
             if len(fields) == 1 and "grad_input_1" in entry:
                 (field,) = fields.values()
                 if len(entry["grad_input_1"]) != len(field.tokens):

@@ -250,6 +250,15 @@ def test_nan_becomes_an_error(roberta_folder):
     assert bad == {"id": 1, "error": "saliency.instance_1.grad_input_1.1 is NaN or infinite"}
 
 
+@pytest.mark.parametrize("name", BUILT_INS + OURS)
+def test_all_zero_scores_stay_all_zero(roberta_folder, name):
+    predictor = saliency_predictor(roberta_folder, interpreter=name)
+    with torch.no_grad():
+        predictor._model._classification_layer.weight.zero_()
+    out = predictor.predict_json({"sentence": "good"})
+    assert out["saliency"]["instance_1"]["grad_input_1"] == [0.0, 0.0, 0.0]
+
+
 @pytest.mark.parametrize("name", BUILT_INS + ("test-messy",))
 def test_others_interpreters_leave_nothing_behind(roberta_folder, name):
     predictor = saliency_predictor(roberta_folder, interpreter=name)
