@@ -102,7 +102,9 @@ def capture(
         states[layer] = leaf
         return (leaf,) + tuple(output[1:]) if isinstance(output, tuple) else leaf
 
-    with torch.inference_mode(False), _evaluation_without_parameter_gradients(model):
+    # cuDNN can't differentiate recurrent layers in evaluation mode.
+    without_cudnn = torch.backends.cudnn.flags(enabled=False)
+    with torch.inference_mode(False), without_cudnn, _evaluation_without_parameter_gradients(model):
         with torch.no_grad(), _hooks(taps, read):
             outputs = forward()
         missing = sorted(set(taps) - set(states))

@@ -160,28 +160,41 @@ class SaliencyPredictor(Predictor):
         self, instances: List[Instance], lines: List[Optional[JsonDict]]
     ) -> List[Union[Explained, Exception]]:
         """Explain all together if the interpreter can; one that fails does not fail the others."""
-        if len(instances) > 1 and isinstance(self.interpreter, LayerInterpreter):
+        outcomes: Dict[int, Union[Explained, Exception]] = {}
+        for i, instance in enumerate(instances):
             try:
-                return list(self.interpreter.explain(instances))
+                self._check(instance)
+            except Exception as error:
+                outcomes[i] = error
+        left = [i for i in range(len(instances)) if i not in outcomes]
+        if len(left) > 1 and isinstance(self.interpreter, LayerInterpreter):
+            try:
+                outcomes.update(zip(left, self.interpreter.explain([instances[i] for i in left])))
             except Exception:
                 logger.debug("the batch failed; explaining its inputs one by one", exc_info=True)
-        outcomes: List[Union[Explained, Exception]] = []
-        for instance, line in zip(instances, lines):
+        for i in left:
+            if i in outcomes:
+                continue
             try:
                 if isinstance(self.interpreter, LayerInterpreter):
-                    outcomes += self.interpreter.explain([instance])
+                    (outcomes[i],) = self.interpreter.explain([instances[i]])
                 else:
-                    outcomes.append(self._explain_with_foreign(instance, line))
+                    outcomes[i] = self._explain_with_foreign(instances[i], lines[i])
             except Exception as error:
                 logger.debug("an input can't be explained", exc_info=True)
-                outcomes.append(error)
-        return outcomes
+                outcomes[i] = error
+        return [outcomes[i] for i in range(len(instances))]
+
+    def _check(self, instance: Instance) -> None:
+        if isinstance(self.interpreter, LayerInterpreter):
+            self.interpreter.check(instance)
+        else:
+            for field in text_fields(instance).values():
+                check_has_word_pieces(field, self._tokenizer)
 
     def _explain_with_foreign(self, instance: Instance, line: Optional[JsonDict]) -> Explained:
         """Run an interpreter that only knows `saliency_interpret_from_json`, such as the built-ins."""
         fields = text_fields(instance)
-        for field in fields.values():
-            check_has_word_pieces(field, self._tokenizer)
         with self._left_as_it_was():
             self._dataset_reader.apply_token_indexers(instance)
             outputs = self._model.forward_on_instance(instance)

@@ -127,7 +127,7 @@ class LayerInterpreter(SaliencyInterpreter):
         `ConfigurationError`
             If an instance can't be explained; the message says why.
         """
-        fields = [self._text_field(instance) for instance in instances]
+        fields = [self.check(instance) for instance in instances]
         results: List[Optional[Explained]] = [None] * len(instances)
         for chosen in _batches([len(field.tokens) for field in fields], MAX_PIECES):
             explained = self._explain_batch(
@@ -137,22 +137,15 @@ class LayerInterpreter(SaliencyInterpreter):
                 results[index] = result
         return results  # type: ignore[return-value]
 
-    def _explain_layer(
-        self,
-        inputs: Inputs,
-        hidden_states: torch.Tensor,
-        gradients: torch.Tensor,
-        layer: int,
-    ) -> LayerExplanation:
+    def check(self, instance: Instance) -> TextField:
         """
-        Explain a batch at one layer.
+        The instance's only text, if it can be explained.
 
-        `hidden_states` h_l and `gradients` D_l are float32, of shape (batch, positions, hidden).
+        # Raises
+
+        `ConfigurationError`
+            If it is empty, longer than the model can read, or not the only one.
         """
-        raise NotImplementedError
-
-    def _text_field(self, instance: Instance) -> TextField:
-        """The instance's only text, after checking that the model can read it."""
         fields = text_fields(instance)
         if len(fields) != 1:
             raise ConfigurationError(
@@ -168,6 +161,20 @@ class LayerInterpreter(SaliencyInterpreter):
                 f'or set "max_length": {room} on the dataset reader\'s tokenizer to cut it off'
             )
         return field
+
+    def _explain_layer(
+        self,
+        inputs: Inputs,
+        hidden_states: torch.Tensor,
+        gradients: torch.Tensor,
+        layer: int,
+    ) -> LayerExplanation:
+        """
+        Explain a batch at one layer.
+
+        `hidden_states` h_l and `gradients` D_l are float32, of shape (batch, positions, hidden).
+        """
+        raise NotImplementedError
 
     def _explain_batch(self, instances: List[Instance], fields: List[TextField]) -> List[Explained]:
         tensors = batch_tensors(self._model, self._reader, instances)

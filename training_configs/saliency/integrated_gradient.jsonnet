@@ -1,0 +1,2 @@
+// AllenNLP's own interpreter; it takes no settings.
+{ type: "integrated-gradient" }
