@@ -32,6 +32,12 @@ setup(
         # AllenNLP 2.10.1 leaves both open, and breaks at import with newer ones.
         "numpy<2",
         "setuptools<81",
+        # The newest with wheels for Python 3.8; pip would compile later ones.
+        "cymem<2.0.9; python_version < '3.9'",
+        "lmdb<2; python_version < '3.9'",
+        "murmurhash<1.0.11; python_version < '3.9'",
+        "preshed<3.0.10; python_version < '3.9'",
+        "setproctitle<1.3.8; python_version < '3.9'",
     ],
     extras_require={
         "test": ["pytest>=7", "wheel"],

@@ -6,6 +6,7 @@ wrote:
 """
 import argparse
 import json
+import os
 from typing import Iterator, List, Tuple
 
 from allennlp.common.util import JsonDict
@@ -119,6 +120,8 @@ def main() -> None:
     parser.add_argument("output_file", help="what allennlp predict --predictor saliency wrote")
     parser.add_argument("--svg", help="also write the picture to this file")
     args = parser.parse_args()
+    if not os.path.isfile(args.output_file):
+        raise SystemExit(f"no file {args.output_file}")
     console = Console(record=args.svg is not None, width=100 if args.svg else None, highlight=False)
     with open(args.output_file, encoding="utf-8") as lines:
         for line in lines:

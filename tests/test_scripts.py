@@ -1,0 +1,52 @@
+import os
+import shutil
+import subprocess
+import sys
+
+from tests.conftest import ROOT
+
+
+def find_python(tmp_path, **environment):
+    return subprocess.run(
+        [shutil.which("bash"), "-c", ". scripts/environment.sh; find_python"],
+        cwd=ROOT,
+        env={"PATH": str(tmp_path), "HOME": str(tmp_path), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
+
+
+def executable(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!{shutil.which('bash')}\n{text}\n")
+    path.chmod(0o755)
+
+
+def test_where_no_python_fits_one_line_says_what_is_missing(tmp_path):
+    executable(tmp_path / "python3", "exit 1")  # a Python of another version
+    result = find_python(tmp_path)
+    assert result.returncode == 1 and result.stdout == ""
+    assert result.stderr.splitlines() == [
+        "Python 3.8, 3.9 or 3.10 is missing: install it with 'pyenv install 3.10' or "
+        "'uv python install 3.10'"
+    ]
+
+
+def test_pyenv_or_uv_supply_one(tmp_path):
+    for place in (".pyenv/versions/3.10.13/bin/python", "elsewhere/versions/3.9.1/bin/python"):
+        python = tmp_path / place
+        executable(python, "exit 0")
+        root = str(python.parent.parent.parent.parent)
+        assert find_python(tmp_path, PYENV_ROOT=root).stdout.strip() == str(python)
+        shutil.rmtree(root)
+    executable(tmp_path / "from-uv", "exit 0")
+    executable(tmp_path / "uv", f'[ "$2" = find ] && echo {tmp_path / "from-uv"} || exit 0')
+    assert find_python(tmp_path).stdout.strip() == str(tmp_path / "from-uv")
+
+
+def test_a_python_that_the_user_names(tmp_path):
+    assert find_python(tmp_path, PYTHON=sys.executable).stdout.strip() == sys.executable
+    refused = find_python(tmp_path, PYTHON=os.devnull)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("PYTHON=/dev/null is not a Python 3.8, 3.9 or 3.10")
