@@ -1,4 +1,4 @@
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import List, NamedTuple, Optional, Tuple, Union
 
 import torch
 from allennlp.common.checks import ConfigurationError
@@ -21,8 +21,9 @@ from allennlp_layer_saliency.allennlp_access import (
 )
 from allennlp_layer_saliency.core.capture import Capture, capture
 from allennlp_layer_saliency.core.explanation import LayerExplanation
-from allennlp_layer_saliency.core.scoring import SPECIAL_TOKENS, normalised
+from allennlp_layer_saliency.core.scoring import SPECIAL_TOKENS
 from allennlp_layer_saliency.hf_models import find_transformer, layer_taps, max_positions
+from allennlp_layer_saliency.saliency_interpreters.output import layer_to_json, several_layers
 from allennlp_layer_saliency.saliency_interpreters.target import Target
 
 # Word pieces per forward pass, padding included.
@@ -90,8 +91,8 @@ class LayerInterpreter(SaliencyInterpreter):
                 f"special_tokens must be one of {SPECIAL_TOKENS}; got {special_tokens!r}"
             )
         self._special_tokens = special_tokens
-        self._indexer_name, indexer = transformer_indexer(self._reader)
-        self._tokenizer = indexer._tokenizer
+        self._indexer_name, self._indexer = transformer_indexer(self._reader)
+        self._tokenizer = self._indexer._tokenizer
         try:
             self._transformer = find_transformer(self._model, transformer)
             taps = layer_taps(self._transformer)
@@ -154,6 +155,12 @@ class LayerInterpreter(SaliencyInterpreter):
             )
         (field,) = fields.values()
         check_has_word_pieces(field, self._tokenizer)
+        folded_at = self._indexer._max_length
+        if folded_at is not None and len(field.tokens) > folded_at:
+            raise ConfigurationError(
+                f"the text has {len(field.tokens)} word pieces, which the indexer's max_length of "
+                f"{folded_at} folds into segments; folded texts are not supported: shorten it"
+            )
         room = max_positions(self._transformer.config)
         if room is not None and len(field.tokens) > room:
             raise ConfigurationError(
@@ -191,9 +198,7 @@ class LayerInterpreter(SaliencyInterpreter):
                 self._model, self._taps, lambda: self._model(**tensors), self._target.score
             )
             layers = [
-                self._explain_layer(
-                    inputs, *_as_float(captured, layer, mask), layer
-                )
+                self._explain_layer(inputs, *_as_float(captured, layer, mask), layer)
                 for layer in self._layers
             ]
         except ValueError as error:
@@ -204,107 +209,14 @@ class LayerInterpreter(SaliencyInterpreter):
             for index, score in zip(classes, captured.scores.tolist())
         ]
         made = predictions(self._model, captured.outputs, len(instances))
-        return [
-            Explained(prediction, {"instance_1": instance})
-            for prediction, instance in zip(made, self._to_json(fields, targets, layers))
-        ]
-
-    def _to_json(
-        self,
-        fields: List[TextField],
-        targets: List[JsonDict],
-        layers: List[LayerExplanation],
-    ) -> List[JsonDict]:
-        per_layer = [self._layer_to_json(explanation, fields) for explanation in layers]
-        instances = []
+        per_layer = [layer_to_json(layer, fields, self._tokenizer) for layer in layers]
+        explained = []
         for i, (field, target) in enumerate(zip(fields, targets)):
-            results = [entries[i] for entries in per_layer]
-            for result in results:
-                result["target"] = target
+            entries = [{**entries[i], "target": target} for entries in per_layer]
+            instance = several_layers(entries) if self._several_layers else entries[0]
             text = tokens_and_offsets(field, self._special_ids)
-            if not self._several_layers:
-                instances.append({**text, **results[0]})
-                continue
-            # Shape: (layers, positions)
-            shares = torch.tensor([result["grad_input_1"] for result in results], dtype=torch.double)
-            mean = normalised(shares.mean(0).tolist())
-            instances.append({**text, "grad_input_1": mean, "layers": results})
-        return instances
-
-    def _layer_to_json(
-        self, explanation: LayerExplanation, fields: List[TextField]
-    ) -> List[JsonDict]:
-        scores = explanation.scores.tolist()
-        lost = explanation.lost.tolist()
-        source_positions = explanation.source_positions.tolist()
-        source_amounts = explanation.source_amounts.tolist()
-        top = self._top_tokens(explanation)
-        vocabulary = self._vocabulary(explanation)
-        entries = []
-        for i, field in enumerate(fields):
-            length = len(field.tokens)
-            signed = scores[i][:length]
-            entries.append(
-                {
-                    "grad_input_1": normalised(signed),
-                    "layer": explanation.layer,
-                    "signed_1": signed,
-                    "lost": lost[i],
-                    "sources_1": [
-                        [
-                            {"position": position, "amount": _rounded(amount)}
-                            for position, amount in zip(positions, amounts)
-                            if amount != 0
-                        ]
-                        for positions, amounts in zip(
-                            source_positions[i][:length], source_amounts[i][:length]
-                        )
-                    ],
-                    "decoded_1": top[i][:length],
-                    "vocabulary": vocabulary[i],
-                }
-            )
-        return entries
-
-    def _top_tokens(self, explanation: LayerExplanation) -> List[List[List[JsonDict]]]:
-        names = self._names(explanation.top_ids)
-        probabilities = explanation.top_probabilities.tolist()
-        contributions = explanation.top_contributions.tolist()
-        return [
-            [
-                [
-                    {
-                        "token": names[item],
-                        "probability": _rounded(probability),
-                        "contribution": _rounded(contribution),
-                    }
-                    for item, probability, contribution in zip(*position)
-                ]
-                for position in zip(*instance)
-            ]
-            for instance in zip(explanation.top_ids.tolist(), probabilities, contributions)
-        ]
-
-    def _vocabulary(self, explanation: LayerExplanation) -> List[List[JsonDict]]:
-        names = self._names(explanation.vocabulary_ids)
-        return [
-            [
-                {"token": names[item], "score": _rounded(score)}
-                for item, score in zip(items, scores)
-                if score != 0
-            ]
-            for items, scores in zip(
-                explanation.vocabulary_ids.tolist(), explanation.vocabulary_scores.tolist()
-            )
-        ]
-
-    def _names(self, ids: torch.Tensor) -> Dict[int, str]:
-        """Word pieces as the tokenizer writes them; a head may have more rows than it has pieces."""
-        distinct = ids.unique().tolist()
-        size = len(self._tokenizer)
-        names = self._tokenizer.convert_ids_to_tokens([item for item in distinct if item < size])
-        known = dict(zip([item for item in distinct if item < size], names))
-        return {item: known.get(item, f"[{item}]") for item in distinct}
+            explained.append(Explained(made[i], {"instance_1": {**text, **instance}}))
+        return explained
 
 
 def _layer_indices(layer: Union[int, str, List[int]], last: int) -> List[int]:
@@ -337,9 +249,8 @@ def _as_float(
     hidden_states, gradients = captured.hidden_states[layer], captured.gradients[layer]
     if hidden_states.shape[:2] != mask.shape:
         raise ValueError(
-            f"the transformer saw its input as {tuple(hidden_states.shape[:2])}, the text has shape "
-            f"{tuple(mask.shape)}: texts longer than the embedder's max_length, which it folds, are not "
-            "supported; shorten the text"
+            f"layer {layer} has states of shape {tuple(hidden_states.shape[:2])} (batch, positions), the "
+            f"text's word pieces have shape {tuple(mask.shape)}: this model rearranges its input"
         )
     real = mask.unsqueeze(-1)
     hidden_states = hidden_states.float().masked_fill(~real, 0.0)
@@ -347,8 +258,3 @@ def _as_float(
     if not (torch.isfinite(hidden_states).all() and torch.isfinite(gradients).all()):
         raise ValueError(f"the model gives NaN or infinite values at layer {layer} for this input")
     return hidden_states, gradients
-
-
-def _rounded(value: float) -> float:
-    """Six significant digits: for amounts that are shown, not summed."""
-    return float(f"{value:.6g}")

@@ -19,24 +19,24 @@ local model_name = "fixtures/sst-roberta-mlm";
         tokens: {
           type: "pretrained_transformer",
           model_name: model_name,
-          transformer_kwargs: { hidden_dropout_prob: 0.1, attention_probs_dropout_prob: 0.1 },
+          transformer_kwargs: { hidden_dropout_prob: 0.3, attention_probs_dropout_prob: 0.1 },
         },
       },
     },
     seq2vec_encoder: { type: "cls_pooler", embedding_dim: 160 },
-    dropout: 0.1,
+    dropout: 0.3,
   },
   data_loader: {
     batch_sampler: { type: "bucket", batch_size: 32, sorting_keys: ["tokens"] },
   },
   validation_data_loader: { batch_size: 64 },
   trainer: {
-    num_epochs: 3,
+    num_epochs: 2,
     cuda_device: -1,
     optimizer: {
       type: "huggingface_adamw",
       lr: 3e-4,
-      weight_decay: 0.01,
+      weight_decay: 0.1,
       parameter_groups: [[["bias", "LayerNorm\\.weight"], { weight_decay: 0 }]],
     },
     learning_rate_scheduler: { type: "linear_with_warmup", warmup_steps: 300 },
