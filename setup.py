@@ -32,9 +32,6 @@ setup(
         # AllenNLP 2.10.1 leaves both open, and breaks at import with newer ones.
         "numpy<2",
         "setuptools<81",
-        # What AllenNLP's dependencies settle on; without these pip tries release after release.
-        "datasets<2.11",
-        "urllib3<1.27; python_version < '3.10'",
         # The newest with wheels for Python 3.8; pip would compile later ones.
         "cymem<2.0.9; python_version < '3.9'",
         "lmdb<2; python_version < '3.9'",
