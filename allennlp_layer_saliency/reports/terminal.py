@@ -16,7 +16,8 @@ from rich.text import Text
 
 # The ends of a diverging map that colour-blind readers can tell apart, and its middle.
 POSITIVE, NEGATIVE, MIDDLE = (178, 24, 43), (33, 102, 172), (247, 247, 247)
-DECODED_TOKENS = 6
+# How many tokens or words are listed.
+SHOWN = 5
 
 
 def render(line: JsonDict) -> Iterator[Text]:
@@ -37,6 +38,7 @@ def render(line: JsonDict) -> Iterator[Text]:
             explanation = {**instance, **shown}
             yield _heading(line, explanation)
             yield _coloured_text(explanation)
+            yield _best_tokens(explanation)
             yield from _evidence(explanation)
 
 
@@ -55,8 +57,6 @@ def _heading(line: JsonDict, explanation: JsonDict) -> Text:
 
 def _coloured_text(explanation: JsonDict) -> Text:
     text = Text("  ")
-    if "offsets_1" not in explanation:
-        return text
     scores = explanation.get("signed_1", explanation["grad_input_1"])
     largest = max(map(abs, scores), default=0.0)
     end = 0
@@ -66,6 +66,14 @@ def _coloured_text(explanation: JsonDict) -> Text:
         end = offsets[1]
         text.append(word, style=_style(score / largest if largest else 0.0))
     return text
+
+
+def _best_tokens(explanation: JsonDict) -> Text:
+    scores = explanation.get("signed_1", explanation["grad_input_1"])
+    sign = "+" if "signed_1" in explanation else ""
+    pieces = sorted(_pieces(explanation, scores), key=lambda piece: -abs(piece[2]))
+    listed = ", ".join(f"{word} {score:{sign}.2f}" for word, _, score in pieces[:SHOWN])
+    return Text(f"  most salient tokens: {listed}")
 
 
 def _evidence(explanation: JsonDict) -> Iterator[Text]:
@@ -79,14 +87,14 @@ def _evidence(explanation: JsonDict) -> Iterator[Text]:
     position = max(range(len(given)), key=given.__getitem__)
     decoded = ", ".join(
         f"{_plain(item['token'])} {item['probability']:.0%}"
-        for item in explanation["decoded_1"][position][:DECODED_TOKENS]
+        for item in explanation["decoded_1"][position][:SHOWN]
     )
     yield Text(
         f"  most salient position: {position} ({_plain(explanation['tokens_1'][position])}), decodes to: "
         f"{decoded}"
     )
     words = ", ".join(
-        f"{_plain(item['token'])} {item['score']:+.2f}" for item in explanation["vocabulary"][:DECODED_TOKENS]
+        f"{_plain(item['token'])} {item['score']:+.2f}" for item in explanation["vocabulary"][:SHOWN]
     )
     yield Text(f"  most salient words of the vocabulary: {words}")
 
@@ -94,7 +102,8 @@ def _evidence(explanation: JsonDict) -> Iterator[Text]:
 def _pieces(
     explanation: JsonDict, scores: List[float]
 ) -> Iterator[Tuple[str, Tuple[int, int], float]]:
-    for token, offsets, score in zip(explanation["tokens_1"], explanation["offsets_1"], scores):
+    tokens, offsets_of = explanation.get("tokens_1", []), explanation.get("offsets_1", [])
+    for token, offsets, score in zip(tokens, offsets_of, scores):
         if offsets is not None:
             yield _plain(token), offsets, score
 

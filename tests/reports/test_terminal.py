@@ -27,21 +27,23 @@ def test_a_decoded_explanation():
     assert lines(LINE) == [
         "predicted: negative 75%  explained: logit of negative, 1.50  layer 3",
         "  not likeable [x]",
+        "  most salient tokens: not -2.00, like +1.00, able +1.00, [x] +0.00",
         "  most salient position: 0 (<s>), decodes to: bad 50%",
         "  most salient words of the vocabulary: bad -1.00",
     ]
 
 
 def test_colours_follow_the_signed_scores():
-    (_, text, _, _) = terminal.render(LINE)
+    _, text, *_ = terminal.render(LINE)
     colours = {text.plain[s.start : s.end]: s.style.bgcolor.name for s in text.spans}
     assert colours == {"not": "#2166ac", "like": "#d48891", "able": "#d48891", "[x]": "#f7f7f7"}
 
 
 def test_a_built_in_explanation_has_no_signs_and_no_evidence():
     plain = {k: INSTANCE[k] for k in ("tokens_1", "offsets_1", "grad_input_1")}
-    (heading, text) = terminal.render({"label": "negative", "saliency": {"instance_1": plain}})
+    heading, text, tokens = terminal.render({"label": "negative", "saliency": {"instance_1": plain}})
     assert heading.plain == "predicted: negative"
+    assert tokens.plain == "  most salient tokens: not 0.50, like 0.25, able 0.25, [x] 0.00"
     assert text.spans[0].style.bgcolor.name == "#b2182b"
 
 

@@ -19,12 +19,12 @@ local model_name = "fixtures/sst-roberta-mlm";
         tokens: {
           type: "pretrained_transformer",
           model_name: model_name,
-          transformer_kwargs: { hidden_dropout_prob: 0.3, attention_probs_dropout_prob: 0.1 },
+          transformer_kwargs: { hidden_dropout_prob: 0.2, attention_probs_dropout_prob: 0.1 },
         },
       },
     },
     seq2vec_encoder: { type: "cls_pooler", embedding_dim: 160 },
-    dropout: 0.3,
+    dropout: 0.2,
   },
   data_loader: {
     batch_sampler: { type: "bucket", batch_size: 32, sorting_keys: ["tokens"] },
@@ -35,8 +35,8 @@ local model_name = "fixtures/sst-roberta-mlm";
     cuda_device: -1,
     optimizer: {
       type: "huggingface_adamw",
-      lr: 3e-4,
-      weight_decay: 0.1,
+      lr: 1e-4,
+      weight_decay: 0.01,
       parameter_groups: [[["bias", "LayerNorm\\.weight"], { weight_decay: 0 }]],
     },
     learning_rate_scheduler: { type: "linear_with_warmup", warmup_steps: 300 },
