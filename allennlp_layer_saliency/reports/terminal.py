@@ -7,10 +7,11 @@ wrote:
 import argparse
 import json
 import os
+import re
 from typing import Iterator, List, Tuple
 
 from allennlp.common.util import JsonDict
-from rich.console import Console
+from rich.console import CONSOLE_SVG_FORMAT, Console
 from rich.style import Style
 from rich.text import Text
 
@@ -120,7 +121,7 @@ def _style(share: float) -> Style:
     """Background from blue (-1) by white (0) to red (1)."""
     end = POSITIVE if share > 0 else NEGATIVE
     red, green, blue = (round(m + (e - m) * abs(share)) for m, e in zip(MIDDLE, end))
-    ink = "white" if abs(share) > 0.5 else "black"
+    ink = "#ffffff" if abs(share) > 0.7 else "#000000"
     return Style.parse(f"{ink} on #{red:02x}{green:02x}{blue:02x}")
 
 
@@ -138,7 +139,11 @@ def main() -> None:
                 console.print(text)
             console.print()
     if args.svg:
-        console.save_svg(args.svg, title="allennlp predict --predictor saliency")
+        # Without the web fonts of rich's template: a picture must not need the network.
+        template = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+        console.save_svg(
+            args.svg, title="allennlp predict --predictor saliency", code_format=template
+        )
 
 
 if __name__ == "__main__":

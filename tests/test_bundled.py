@@ -1,0 +1,116 @@
+"""The bundled models, as a user meets them: the archive, its language model and `allennlp predict`."""
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from allennlp_layer_saliency.reports.terminal import render
+from tests.conftest import ROOT
+
+ARCHIVE = "fixtures/sst2-classifier.tar.gz"
+SAMPLE = ROOT / "fixtures" / "sst2_sample.jsonl"
+SST2_DEV = ROOT.parent / "shared" / "data" / "sst2" / "dev.tsv"
+BUILT_INS = ("simple_gradient", "smooth_gradient", "integrated_gradient")
+OURS = ("decoded_layer", "projected_gradient", "layer", "all_layers")
+
+
+def predict(source, output, configuration, folder=ROOT):
+    """`allennlp predict` as a process of its own; returns the parsed output lines."""
+    arguments = {"interpreter": f"training_configs/saliency/{configuration}.jsonnet"}
+    result = subprocess.run(
+        [sys.executable, "-m", "allennlp", "predict", ARCHIVE, str(source), "--silent"]
+        + ["--predictor", "saliency", "--predictor-args", json.dumps(arguments)]
+        + ["--batch-size", "32", "--output-file", str(output)],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
+    assert result.returncode == 0, result.stderr
+    text = output.read_text(encoding="utf-8")
+    return [json.loads(line, parse_constant=pytest.fail) for line in text.splitlines()], result.stderr
+
+
+def check(sentences, lines):
+    assert len(lines) == len(sentences)
+    for sentence, line in zip(sentences, lines):
+        instance = line["saliency"]["instance_1"]
+        # In order: the word pieces span this very sentence. (A letter may have several pieces.)
+        spans = [span for span in instance["offsets_1"] if span is not None]
+        covered = {place for span in spans for place in range(*span)}
+        assert covered == {place for place, letter in enumerate(sentence) if letter != " "}
+        total = sum(instance["grad_input_1"])
+        assert total == pytest.approx(1, abs=1e-5) or set(instance["grad_input_1"]) == {0.0}
+        assert len(instance["grad_input_1"]) == len(instance["tokens_1"])
+
+
+@pytest.mark.parametrize("configuration", OURS + BUILT_INS)
+def test_a_sample_of_the_development_sentences(tmp_path, configuration):
+    sentences = [json.loads(line)["sentence"] for line in SAMPLE.read_text().splitlines()]
+    lines, _ = predict(SAMPLE, tmp_path / "out.jsonl", configuration)
+    check(sentences, lines)
+
+
+@pytest.mark.skipif(not SST2_DEV.exists(), reason="needs the SST-2 development set")
+def test_all_development_sentences(tmp_path):
+    rows = [row.split("\t") for row in SST2_DEV.read_text(encoding="utf-8").splitlines()[1:]]
+    source = tmp_path / "dev.jsonl"
+    source.write_text("\n".join(json.dumps({"sentence": text.strip()}) for text, _ in rows) + "\n")
+    lines, _ = predict(source, tmp_path / "out.jsonl", "decoded_layer")
+    check([text.strip() for text, _ in rows], lines)
+    assert len(lines) == 872
+    gold = {"0": "negative", "1": "positive"}
+    accuracy = sum(line["label"] == gold[label] for line, (_, label) in zip(lines, rows)) / len(rows)
+    assert accuracy >= 0.82
+
+
+def test_bad_lines_are_counted_at_the_end(tmp_path):
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"sentence": "good"}\nnonsense\n\n{"sentence": ""}\n')
+    lines, stderr = predict(source, tmp_path / "out.jsonl", "layer")
+    assert [line.get("line") for line in lines] == [None, 2, 3]
+    assert stderr.splitlines()[-1].startswith("2 of 3 inputs could not be explained")
+
+
+def test_the_documented_size():
+    files = [*(ROOT / "fixtures" / "sst-roberta-mlm").iterdir(), ROOT / ARCHIVE]
+    assert sum(path.stat().st_size for path in files) <= 8e6
+
+
+def test_positions_of_the_fine_tuned_model_decode_to_their_own_words(tmp_path):
+    """In the upper half (layer 3 of 4), at least 80 % among the ten top-ranked."""
+    lines, _ = predict(SAMPLE, tmp_path / "out.jsonl", "decoded_layer")
+    own = []
+    for line in lines:
+        instance = line["saliency"]["instance_1"]
+        assert instance["layer"] == 3
+        for token, span, decoded in zip(
+            instance["tokens_1"], instance["offsets_1"], instance["decoded_1"]
+        ):
+            if span is not None:
+                own.append(token in [item["token"] for item in decoded])
+    assert sum(own) / len(own) >= 0.8
+
+
+def test_the_readmes_example(tmp_path):
+    """Its output is what the command prints, and says what the README says of it."""
+    source, output = ROOT / "fixtures" / "sentences.jsonl", tmp_path / "out.jsonl"
+    ours, _ = predict(source, output, "decoded_layer")
+    shown = [f"    {text.plain}" for line in ours for text in render(line)]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(shown) in readme.replace("\n\n", "\n")
+    theirs, _ = predict(source, output, "simple_gradient")
+    for (line, *_), word in ((ours, "Ġnot"), (theirs, "Ġgood")):
+        instance = line["saliency"]["instance_1"]
+        best = max(range(len(instance["tokens_1"])), key=instance["grad_input_1"].__getitem__)
+        assert instance["tokens_1"][best] == word
+
+
+def test_the_readmes_python(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    exec(code, {})
+    scores = json.loads(capsys.readouterr().out)
+    assert len(scores) > 5 and any(score > 0 for score in scores)
