@@ -76,7 +76,8 @@ class ProjectedGradientSaliency(DecodingInterpreter):
         self, inputs: Inputs, hidden_states: Tensor, gradients: Tensor, layer: int
     ) -> LayerExplanation:
         # Shape: (vocabulary, hidden)
-        embeddings = self._output_embeddings.to(gradients.device)
+        self._output_embeddings = self._output_embeddings.to(gradients.device)
+        embeddings = self._output_embeddings
         decoding = self._decode(
             inputs, hidden_states, torch.zeros_like(gradients[..., 0]), inputs.mask, layer
         )
