@@ -4,14 +4,24 @@ import pytest
 import torch
 from allennlp.common import Params
 from allennlp.common.checks import ConfigurationError
-from allennlp.data import DatasetReader, Vocabulary
+from allennlp.data import Vocabulary
+from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.models import Model
 from allennlp.models.archival import archive_model
-from transformers import AutoModelForMaskedLM, AutoTokenizer, RobertaModel
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    BertTokenizerFast,
+    ElectraConfig,
+    ElectraForMaskedLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    RobertaModel,
+)
 
 from allennlp_layer_saliency.hf_models import find_transformer
 from allennlp_layer_saliency.lm_heads import LMHead
-from tests.conftest import build_predictor, save_bert, save_roberta
+from tests.conftest import ROOT, build_predictor, byte_level_tokenizer, save_bert, save_roberta
 
 
 def load(config, predictor):
@@ -102,52 +112,65 @@ def test_misspelt_keys_are_refused():
         LMHead.from_params(Params({"type": "pretrainedd"}))
 
 
-@pytest.fixture(scope="module")
-def lm_archive(bert_folder, tmp_path_factory):
-    """An archive of AllenNLP's masked_language_model over the tiny BERT."""
-    indexer = {"type": "pretrained_transformer", "model_name": bert_folder}
+def lm_archive(kind, head, model_name, folder):
+    """An archive of one of AllenNLP's language models."""
+    indexer = {"type": "pretrained_transformer", "model_name": model_name}
     config = {
         "dataset_reader": {
-            "type": "masked_language_modeling",
-            "tokenizer": {"type": "pretrained_transformer", "model_name": bert_folder},
-            "token_indexers": {"bert": indexer},
+            "type": "masked_language_modeling" if kind == "masked_language_model" else "next_token_lm",
+            "tokenizer": indexer,
+            "token_indexers": {"tokens": indexer},
         },
         "model": {
-            "type": "masked_language_model",
-            "text_field_embedder": {"token_embedders": {"bert": indexer}},
-            "language_model_head": {"type": "bert", "model_name": bert_folder},
+            "type": kind,
+            "text_field_embedder": {"token_embedders": {"tokens": indexer}},
+            "language_model_head": {"type": head, "model_name": model_name},
         },
     }
-    folder = tmp_path_factory.mktemp("archive")
+    folder.mkdir()
     Params(config).to_file(str(folder / "config.json"))
     model = Model.from_params(Params(config["model"]), vocab=Vocabulary.empty())
-    DatasetReader.from_params(Params(config["dataset_reader"]))
     model.vocab.save_to_files(str(folder / "vocabulary"))
     torch.save(model.state_dict(), folder / "best.th")
     archive_model(folder)
     return str(folder / "model.tar.gz")
 
 
-def test_from_archive(lm_archive, bert_folder):
-    predictor = build_predictor(bert_folder)
+def test_from_archive_of_a_masked_language_model(bert_folder, tmp_path):
+    archive = lm_archive("masked_language_model", "bert", bert_folder, tmp_path / "archive")
     lm = AutoModelForMaskedLM.from_pretrained(bert_folder)
-    decoder = load({"type": "from-archive", "archive_file": lm_archive}, predictor)
+    decoder = load({"type": "from-archive", "archive_file": archive}, build_predictor(bert_folder))
     assert torch.allclose(decoder.logits(hidden_states()), lm.cls(hidden_states()), atol=1e-5)
     assert torch.equal(decoder.output_embeddings, lm.get_output_embeddings().weight)
     assert decoder.hidden_size == 16
 
 
-def test_from_archive_refuses_what_does_not_fit(lm_archive, predictor, tmp_path):
+def test_from_archive_of_a_causal_language_model(tmp_path):
+    tokenizer = byte_level_tokenizer()
+    config = GPT2Config(vocab_size=len(tokenizer), n_layer=2, n_embd=16, n_head=2, n_positions=64)
+    lm = GPT2LMHeadModel(config)
+    lm.save_pretrained(tmp_path / "gpt2")
+    tokenizer.save_pretrained(tmp_path / "gpt2")
+    folder = str(tmp_path / "gpt2")
+    archive = lm_archive("next_token_lm", "gpt2", folder, tmp_path / "archive")
+    decoder = load({"type": "from-archive", "archive_file": archive}, build_predictor(folder))
+    assert torch.allclose(decoder.logits(hidden_states()), lm.lm_head(hidden_states()), atol=1e-5)
+    assert torch.equal(decoder.output_embeddings, lm.lm_head.weight)
+
+
+def test_from_archive_refuses_what_does_not_fit(bert_folder, predictor, tmp_path, monkeypatch):
+    archive = lm_archive("masked_language_model", "bert", bert_folder, tmp_path / "archive")
     with pytest.raises(ConfigurationError, match="another vocabulary than the classifier"):
-        load({"type": "from-archive", "archive_file": lm_archive}, predictor)
+        load({"type": "from-archive", "archive_file": archive}, predictor)
+    classifier = str(ROOT / "fixtures" / "sst2-classifier.tar.gz")
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(ConfigurationError, match="holds a BasicClassifier, not a masked_language_model"):
+        load({"type": "from-archive", "archive_file": classifier}, predictor)
     with pytest.raises(ConfigurationError, match="no archive at"):
         load({"type": "from-archive", "archive_file": str(tmp_path / "no.tar.gz")}, predictor)
 
 
 def test_projected_gradient_refuses_a_head_of_another_embedding_size(tmp_path):
-    from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
-    from transformers import BertTokenizerFast, ElectraConfig, ElectraForMaskedLM
-
     folder = save_bert(tmp_path)
     tokenizer = BertTokenizerFast.from_pretrained(folder)
     config = ElectraConfig(
