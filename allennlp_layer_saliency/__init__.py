@@ -2,7 +2,13 @@
 
 AllenNLP's plugin loader imports this module only, so it imports everything that registers itself.
 """
-from allennlp_layer_saliency import feature_aggregations, lm_heads, predictors, saliency_interpreters
+
+from allennlp_layer_saliency import (
+    feature_aggregations,
+    lm_heads,
+    predictors,
+    saliency_interpreters,
+)
 from allennlp_layer_saliency.version import VERSION
 
 __version__ = VERSION

@@ -1,4 +1,5 @@
 """What the plugin reads from AllenNLP's objects, private attributes among it, in one place."""
+
 import copy
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Set, Tuple
@@ -50,9 +51,7 @@ def text_fields(instance: Instance) -> Dict[str, TextField]:
             raise ConfigurationError(
                 f"field {name!r} is a list of texts; only single texts are supported"
             )
-    return {
-        name: field for name, field in instance.fields.items() if isinstance(field, TextField)
-    }
+    return {name: field for name, field in instance.fields.items() if isinstance(field, TextField)}
 
 
 def check_has_word_pieces(field: TextField, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -76,9 +75,11 @@ def tokens_and_offsets(field: TextField, special: Set[int], number: int = 1) -> 
     return {
         f"tokens_{number}": [token.text for token in field.tokens],
         f"offsets_{number}": [
-            None
-            if token.text_id in special or token.idx is None or token.idx_end is None
-            else [token.idx, token.idx_end]
+            (
+                None
+                if token.text_id in special or token.idx is None or token.idx_end is None
+                else [token.idx, token.idx_end]
+            )
             for token in field.tokens
         ],
     }
@@ -167,7 +168,9 @@ def mend_token_namespace(model: Model, reader: DatasetReader) -> None:
     `make_output_human_readable` raises a KeyError on every input (AllenNLP 2.10.1).
     """
     indexers = getattr(reader, "_token_indexers", None) or {}
-    namespaces = {i._namespace for i in indexers.values() if isinstance(i, PretrainedTransformerIndexer)}
+    namespaces = {
+        i._namespace for i in indexers.values() if isinstance(i, PretrainedTransformerIndexer)
+    }
     if isinstance(model, BasicClassifier) and model._namespace == "tokens" and len(namespaces) == 1:
         model._namespace = namespaces.pop()
 

@@ -1,4 +1,5 @@
 """The aggregations g by registered name; the formulas are in `core.aggregation`."""
+
 from allennlp.common import Registrable
 from allennlp.common.checks import ConfigurationError
 from torch import Tensor

@@ -3,6 +3,7 @@
 `hidden_states[0]` is the embedding output and `hidden_states[L]` what the last block hands to the rest
 of the model, as in `output_hidden_states=True`.
 """
+
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional
 
@@ -72,7 +73,8 @@ def find_transformer(model: torch.nn.Module, path: Optional[str] = None) -> PreT
     if path is not None:
         if path not in found:
             raise ValueError(
-                f"transformer: no Hugging Face model at {path!r}; there is one at {sorted(found) or 'no path'}"
+                f"transformer: no Hugging Face model at {path!r}; there is one at "
+                f"{sorted(found) or 'no path'}"
             )
         return found[path]
     outermost = [
@@ -157,7 +159,9 @@ def load_lm_head(model_name: str) -> Decoder:
     try:
         config = AutoConfig.from_pretrained(model_name)
     except (OSError, ValueError) as error:
-        raise ValueError(f"can't read a pretrained model from {model_name!r}: {_first_line(error)}") from error
+        raise ValueError(
+            f"can't read a pretrained model from {model_name!r}: {_first_line(error)}"
+        ) from error
     kind = AutoModelForCausalLM if _is_causal(config) else AutoModelForMaskedLM
     try:
         model, report = kind.from_pretrained(model_name, config=config, output_loading_info=True)

@@ -1,4 +1,5 @@
 """Tiny seeded models, built here; nothing is downloaded."""
+
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -15,7 +16,14 @@ from allennlp.common import cached_transformers  # noqa: E402
 from allennlp.data import DatasetReader, Vocabulary  # noqa: E402
 from allennlp.models import Model  # noqa: E402
 from allennlp.predictors import Predictor  # noqa: E402
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers  # noqa: E402
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    pre_tokenizers,
+    processors,
+    trainers,
+)  # noqa: E402
 from transformers import (  # noqa: E402
     BertConfig,
     BertForMaskedLM,

@@ -1,4 +1,5 @@
 """The package's parts know only what lies below them."""
+
 import ast
 from pathlib import Path
 

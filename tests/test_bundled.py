@@ -1,4 +1,5 @@
 """The bundled models, as a user meets them: the archive, its language model and `allennlp predict`."""
+
 import json
 import re
 import subprocess
@@ -29,7 +30,9 @@ def predict(source, output, configuration, folder=ROOT):
     )
     assert result.returncode == 0, result.stderr
     text = output.read_text(encoding="utf-8")
-    return [json.loads(line, parse_constant=pytest.fail) for line in text.splitlines()], result.stderr
+    return [
+        json.loads(line, parse_constant=pytest.fail) for line in text.splitlines()
+    ], result.stderr
 
 
 def check(sentences, lines):
@@ -61,7 +64,9 @@ def test_all_development_sentences(tmp_path):
     check([text.strip() for text, _ in rows], lines)
     assert len(lines) == 872
     gold = {"0": "negative", "1": "positive"}
-    accuracy = sum(line["label"] == gold[label] for line, (_, label) in zip(lines, rows)) / len(rows)
+    accuracy = sum(line["label"] == gold[label] for line, (_, label) in zip(lines, rows)) / len(
+        rows
+    )
     assert accuracy >= 0.82
 
 

@@ -1,4 +1,5 @@
 """Every configuration in training_configs loads and runs."""
+
 import json
 
 import pytest
@@ -31,7 +32,9 @@ def test_each_interpreter_has_a_configuration():
 def test_the_bundled_classifiers_training(tmp_path, monkeypatch):
     """Its data set reads, and names the model beside it."""
     monkeypatch.chdir(ROOT)
-    (tmp_path / "train.jsonl").write_text(json.dumps({"sentence": "good", "label": "positive"}) + "\n")
+    (tmp_path / "train.jsonl").write_text(
+        json.dumps({"sentence": "good", "label": "positive"}) + "\n"
+    )
     params = Params.from_file(
         "training_configs/bundled/sst2.jsonnet", ext_vars={"SST2": str(tmp_path)}
     )

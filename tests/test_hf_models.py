@@ -139,7 +139,9 @@ def test_find_transformer():
     assert hf_models.find_transformer(two, "second") is roberta
     with pytest.raises(ValueError, match="several transformers; choose one .*: first, second"):
         hf_models.find_transformer(two)
-    with pytest.raises(ValueError, match="no Hugging Face model at 'third'; there is one at .*first"):
+    with pytest.raises(
+        ValueError, match="no Hugging Face model at 'third'; there is one at .*first"
+    ):
         hf_models.find_transformer(two, "third")
     with pytest.raises(ValueError, match=r"no Hugging Face transformer.*linear \(Linear\)"):
         hf_models.find_transformer(Classifier(linear=nn.Linear(2, 2)))

@@ -3,6 +3,7 @@
 Shapes throughout: `hidden_states` h_l and `gradients` D_l are (batch, positions, hidden), `mask` is
 (batch, positions), true at real positions; weights s are (batch, positions), 0 at padding.
 """
+
 import torch
 from torch import Tensor
 

@@ -2,6 +2,7 @@
 
 This is the only module with hooks.
 """
+
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, Mapping

@@ -3,6 +3,7 @@
 The vocabulary projection runs in chunks of positions of bounded size; no (positions, vocabulary)
 tensor of a whole batch exists.
 """
+
 from dataclasses import dataclass
 from typing import Callable, Optional
 
@@ -154,9 +155,9 @@ def decode(
         unnormalised = logits.sub_(largest).exp_()
         total = unnormalised.sum(-1, keepdim=True)
         one_hot = new(batch_size, len(rows), dtype=torch.float32)
-        one_hot[rows, torch.arange(len(rows), device=rows.device)] = (
-            weights[rows, at].float() / total.squeeze(-1)
-        )
+        one_hot[rows, torch.arange(len(rows), device=rows.device)] = weights[
+            rows, at
+        ].float() / total.squeeze(-1)
         vocabulary.addmm_(one_hot, unnormalised)
         if top_k:
             top_probabilities[rows, at] = (top_logits - largest).exp() / total

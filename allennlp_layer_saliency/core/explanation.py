@@ -1,4 +1,5 @@
 """The result of explaining a batch at one layer, before any conversion to words."""
+
 from dataclasses import dataclass
 
 from torch import Tensor

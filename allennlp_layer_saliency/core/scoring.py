@@ -2,6 +2,7 @@
 
 `contributions[b, n, i]` is what position n hands to position i; shape (batch, positions, positions).
 """
+
 from typing import List, Tuple
 
 import torch
@@ -30,9 +31,7 @@ def decoded_contributions(weights: Tensor, shares: Tensor) -> Tensor:
     return weights.unsqueeze(2) * shares
 
 
-def projected_contributions(
-    gradients: Tensor, piece_embeddings: Tensor, shares: Tensor
-) -> Tensor:
+def projected_contributions(gradients: Tensor, piece_embeddings: Tensor, shares: Tensor) -> Tensor:
     """
     A_n[t_i] u_n[t_i] / repeats of t_i, with u_n[v] = <D_n, W_v>: to first order, how y_c would change if
     position n moved towards word v.

@@ -68,4 +68,3 @@ def _decoder(head: LanguageModelHead) -> Decoder:
         hidden_size=head.get_input_dim(),
         output_embeddings=projections[-1].detach() if projections else None,
     )
-

@@ -224,7 +224,9 @@ class SaliencyPredictor(Predictor):
             stack.callback(self.inner._token_offsets.clear)
             yield
 
-    def _output(self, id_: Any, number: Optional[int], outcome: Union[Explained, Exception]) -> JsonDict:
+    def _output(
+        self, id_: Any, number: Optional[int], outcome: Union[Explained, Exception]
+    ) -> JsonDict:
         if isinstance(outcome, Exception):
             return self._failed(id_, number, outcome)
         output = {**outcome.prediction, "saliency": outcome.explanation}
@@ -276,7 +278,9 @@ def interpreter_params(interpreter: Union[str, Dict[str, Any], Params]) -> Param
             params = Params.from_file(interpreter)
         except RuntimeError as error:
             problem = str(error).strip().splitlines()[0]
-            raise ConfigurationError(f"interpreter: {interpreter} is not valid: {problem}") from error
+            raise ConfigurationError(
+                f"interpreter: {interpreter} is not valid: {problem}"
+            ) from error
     else:
         params = Params({"type": interpreter})
     name = params.get("type")
@@ -333,7 +337,11 @@ def _non_finite(value: Any, path: str = "") -> Optional[str]:
     """Path of the first number in a JSON value that is NaN or infinite."""
     if isinstance(value, float):
         return None if math.isfinite(value) else path
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value) if isinstance(value, list) else ()
+    )
     for key, item in items:
         found = _non_finite(item, f"{path}.{key}" if path else str(key))
         if found is not None:

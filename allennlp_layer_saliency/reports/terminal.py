@@ -4,6 +4,7 @@ wrote:
 
     python -m allennlp_layer_saliency.reports.terminal OUTPUT.jsonl
 """
+
 import argparse
 import json
 import os
@@ -95,7 +96,8 @@ def _evidence(explanation: JsonDict) -> Iterator[Text]:
         f"{decoded}"
     )
     words = ", ".join(
-        f"{_plain(item['token'])} {item['score']:+.2f}" for item in explanation["vocabulary"][:SHOWN]
+        f"{_plain(item['token'])} {item['score']:+.2f}"
+        for item in explanation["vocabulary"][:SHOWN]
     )
     yield Text(f"  most salient words of the vocabulary: {words}")
 

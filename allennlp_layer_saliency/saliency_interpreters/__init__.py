@@ -1,7 +1,12 @@
 from allennlp_layer_saliency.saliency_interpreters.decoded_layer import DecodedLayerSaliency
 from allennlp_layer_saliency.saliency_interpreters.layer import LayerSaliency
-from allennlp_layer_saliency.saliency_interpreters.layer_interpreter import Explained, LayerInterpreter
-from allennlp_layer_saliency.saliency_interpreters.projected_gradient import ProjectedGradientSaliency
+from allennlp_layer_saliency.saliency_interpreters.layer_interpreter import (
+    Explained,
+    LayerInterpreter,
+)
+from allennlp_layer_saliency.saliency_interpreters.projected_gradient import (
+    ProjectedGradientSaliency,
+)
 
 __all__ = [
     "DecodedLayerSaliency",

@@ -56,7 +56,9 @@ class DecodingInterpreter(LayerInterpreter):
                 f"tau must be at least 1, or null for the whole vocabulary; got {tau}"
             )
         if normalise not in NORMALISATIONS:
-            raise ConfigurationError(f"normalise must be one of {NORMALISATIONS}; got {normalise!r}")
+            raise ConfigurationError(
+                f"normalise must be one of {NORMALISATIONS}; got {normalise!r}"
+            )
         if decoded_top_k < 0:
             raise ConfigurationError(f"decoded_top_k must be 0 or more; got {decoded_top_k}")
         self._tau = tau

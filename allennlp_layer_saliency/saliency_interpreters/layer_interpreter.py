@@ -223,7 +223,7 @@ def _layer_indices(layer: Union[int, str, List[int]], last: int) -> List[int]:
     if layer == "all":
         return list(range(last + 1))
     chosen = layer if isinstance(layer, list) else [layer]
-    if not chosen or not all(type(l) is int and -last - 1 <= l <= last for l in chosen):
+    if not chosen or not all(type(index) is int and -last - 1 <= index <= last for index in chosen):
         raise ConfigurationError(
             f"layer must be an index from 0 (the embedding output) to {last} (the last block's output), or "
             f'from -1 down to {-last - 1}, a list of these, or "all"; got {layer!r}'

@@ -1,4 +1,5 @@
 """Explanations of a batch as the JSON that `saliency_interpret_from_json` returns."""
+
 from typing import Dict, List
 
 import torch

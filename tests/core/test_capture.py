@@ -52,8 +52,8 @@ def hook_count(model):
 def test_hand_computed_states_and_gradients():
     captured = run(Toy().eval(), 0, 1, 2)
     # h = 2, 6, 30; y = 900; dy/dh_2 = 60, dy/dh_1 = 300, dy/dh_0 = 900.
-    assert [captured.hidden_states[l].item() for l in (0, 1, 2)] == [2.0, 6.0, 30.0]
-    assert [captured.gradients[l].item() for l in (0, 1, 2)] == [900.0, 300.0, 60.0]
+    assert [captured.hidden_states[layer].item() for layer in (0, 1, 2)] == [2.0, 6.0, 30.0]
+    assert [captured.gradients[layer].item() for layer in (0, 1, 2)] == [900.0, 300.0, 60.0]
     assert captured.scores.tolist() == [900.0]
 
 
@@ -75,7 +75,10 @@ def test_the_model_is_left_as_it_was():
     model.blocks[1].factor.requires_grad_(False)
     before = [m.training for m in model.modules()], [p.requires_grad for p in model.parameters()]
     assert run(model, 1).scores.tolist() == [900.0]  # no dropout: evaluation mode during the pass
-    assert ([m.training for m in model.modules()], [p.requires_grad for p in model.parameters()]) == before
+    assert (
+        [m.training for m in model.modules()],
+        [p.requires_grad for p in model.parameters()],
+    ) == before
     assert all(p.grad is None for p in model.parameters())
     assert hook_count(model) == 0
 
@@ -87,7 +90,10 @@ def test_and_also_after_an_exception():
     def broken(_):
         raise RuntimeError("in the middle")
 
-    for forward, score in ((lambda: broken(0), lambda y: y), (lambda: model(torch.ones(1, 1, 1)), broken)):
+    for forward, score in (
+        (lambda: broken(0), lambda y: y),
+        (lambda: model(torch.ones(1, 1, 1)), broken),
+    ):
         with pytest.raises(RuntimeError, match="in the middle"):
             capture(model, taps(model, 0, 2), forward, score)
         after = [m.training for m in model.modules()], [p.requires_grad for p in model.parameters()]
@@ -152,11 +158,11 @@ def test_layers_that_do_not_run_or_do_not_matter_are_refused():
     model = Toy().eval()
     unused = Tap(nn.Linear(1, 1))
     with pytest.raises(ValueError, match=r"layers \[7\] did not run"):
-        capture(model, {**taps(model, 1), 7: unused}, lambda: model(torch.ones(1, 1, 1)), lambda y: y)
-    with pytest.raises(ValueError, match="does not depend on layer 1"):
         capture(
-            model, taps(model, 1), lambda: model(torch.ones(1, 1, 1)), lambda y: torch.zeros(1)
+            model, {**taps(model, 1), 7: unused}, lambda: model(torch.ones(1, 1, 1)), lambda y: y
         )
+    with pytest.raises(ValueError, match="does not depend on layer 1"):
+        capture(model, taps(model, 1), lambda: model(torch.ones(1, 1, 1)), lambda y: torch.zeros(1))
 
 
 def test_preserved_undoes_what_others_leave_behind():

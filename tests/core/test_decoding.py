@@ -52,7 +52,11 @@ def test_only_the_top_ranked_items_contribute():
         row(0.0, 1.0, 0.0),
         row(0.25 / 0.85 / 2, 0.6 / 0.85, 0.25 / 0.85 / 2),
     ]
-    assert shares(tau=1, normalise="vocabulary") == [row(0.2, 0, 0.2), row(0, 0.4, 0), row(0, 0.6, 0)]
+    assert shares(tau=1, normalise="vocabulary") == [
+        row(0.2, 0, 0.2),
+        row(0, 0.4, 0),
+        row(0, 0.6, 0),
+    ]
 
 
 def test_a_row_without_any_input_piece_gives_nothing():
@@ -73,9 +77,7 @@ def test_positions_that_are_not_decoded_are_zero():
     result = run(decoded=decoded, tau=None, top_k=2)
     assert result.shares[0, 1].tolist() == [0, 0, 0]
     assert result.top_probabilities[0, 1].tolist() == [0, 0]
-    assert result.vocabulary[0].tolist() == row(
-        *[1.0 * a + 10.0 * b for a, b in zip(P[0], P[2])]
-    )
+    assert result.vocabulary[0].tolist() == row(*[1.0 * a + 10.0 * b for a, b in zip(P[0], P[2])])
 
 
 def test_vocabulary_sums_weights_over_the_whole_vocabulary():

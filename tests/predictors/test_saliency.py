@@ -42,7 +42,10 @@ def archive(roberta_folder, tmp_path_factory) -> str:
     """An archive as `allennlp train` would write it, around a seeded model."""
     folder = tmp_path_factory.mktemp("classifier")
     predictor = build_predictor(roberta_folder)
-    config = {"dataset_reader": reader_config(roberta_folder), "model": model_config(roberta_folder)}
+    config = {
+        "dataset_reader": reader_config(roberta_folder),
+        "model": model_config(roberta_folder),
+    }
     Params(config).to_file(str(folder / "config.json"))
     predictor._model.vocab.save_to_files(str(folder / "vocabulary"))
     torch.save(predictor._model.state_dict(), folder / "best.th")
@@ -52,7 +55,9 @@ def archive(roberta_folder, tmp_path_factory) -> str:
 
 def saliency_predictor(roberta_folder, **arguments) -> SaliencyPredictor:
     return build_predictor(
-        roberta_folder, predictor="saliency", predictor_arguments={"inner": "text_classifier", **arguments}
+        roberta_folder,
+        predictor="saliency",
+        predictor_arguments={"inner": "text_classifier", **arguments},
     )
 
 
@@ -65,7 +70,9 @@ def run(archive, tmp_path, lines, *flags, **predictor_args):
         ["predict", archive, str(source), "--predictor", "saliency", "--silent"]
         + ["--predictor-args", json.dumps(predictor_args), "--output-file", str(output), *flags]
     )
-    return [json.loads(line, parse_constant=pytest.fail) for line in output.read_text().splitlines()]
+    return [
+        json.loads(line, parse_constant=pytest.fail) for line in output.read_text().splitlines()
+    ]
 
 
 def main(arguments):
@@ -87,7 +94,9 @@ def test_predict(archive, tmp_path, name, batch_size):
         assert result["probs"] == pytest.approx(prediction["probs"], abs=1e-6)
         instance = result["saliency"]["instance_1"]
         assert instance["tokens_1"] == prediction["tokens"]
-        assert len(instance["grad_input_1"]) == len(instance["offsets_1"]) == len(prediction["tokens"])
+        assert (
+            len(instance["grad_input_1"]) == len(instance["offsets_1"]) == len(prediction["tokens"])
+        )
         total = sum(instance["grad_input_1"])
         assert total == pytest.approx(1, abs=1e-5) or total == 0
 
@@ -158,7 +167,9 @@ def test_one_input_that_fails_in_a_batch_does_not_fail_the_others(roberta_folder
         return forward(tokens, **kwargs)
 
     monkeypatch.setattr(predictor._model, "forward", picky)
-    out = predictor.predict_batch_json([{"sentence": "good"}, {"sentence": "bad"}, {"sentence": "slow"}])
+    out = predictor.predict_batch_json(
+        [{"sentence": "good"}, {"sentence": "bad"}, {"sentence": "slow"}]
+    )
     assert ["error" in line for line in out] == [False, True, False]
     assert out[1]["error"] == "RuntimeError: out of memory"
 
@@ -212,12 +223,18 @@ def test_an_interpreter_from_a_file_an_object_or_a_name(roberta_folder, tmp_path
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"interpreter": "simple-gradients"}, "no interpreter is registered as 'simple-gradients'; there are"),
+        (
+            {"interpreter": "simple-gradients"},
+            "no interpreter is registered as 'simple-gradients'; there are",
+        ),
         ({"interpreter": "nowhere.jsonnet"}, "interpreter: no file nowhere.jsonnet"),
         ({"interpreter": {"layer": 1}}, "no interpreter is registered as None"),
         ({"interpreter": {"type": "layer-saliency", "layr": 1}}, "layr"),
         ({"interpreter": {"type": "simple-gradient", "steps": 3}}, "steps"),
-        ({"interpretr": "simple-gradient"}, "no argument interpretr; it takes `interpreter` and `inner`"),
+        (
+            {"interpretr": "simple-gradient"},
+            "no argument interpretr; it takes `interpreter` and `inner`",
+        ),
         ({"inner": "text_clasifier"}, "no predictor to explain is registered as 'text_clasifier'"),
         ({"inner": "saliency"}, "no predictor to explain is registered as 'saliency'"),
     ],
@@ -239,7 +256,9 @@ def test_a_model_without_default_predictor_asks_for_one(roberta_folder, monkeypa
     from allennlp.models import BasicClassifier
 
     monkeypatch.setattr(BasicClassifier, "default_predictor", None)
-    with pytest.raises(ConfigurationError, match="BasicClassifier has no default predictor; name one"):
+    with pytest.raises(
+        ConfigurationError, match="BasicClassifier has no default predictor; name one"
+    ):
         build_predictor(roberta_folder, predictor="saliency")
 
 

@@ -12,7 +12,14 @@ INSTANCE = {
     "signed_1": [0.0, -2.0, 1.0, 1.0, 0.0, 0.0],
     "layer": 3,
     "target": {"label": "negative", "kind": "logit", "score": 1.5},
-    "sources_1": [[], [{"position": 0, "amount": -2.0}], [{"position": 2, "amount": 1.0}], [], [], []],
+    "sources_1": [
+        [],
+        [{"position": 0, "amount": -2.0}],
+        [{"position": 2, "amount": 1.0}],
+        [],
+        [],
+        [],
+    ],
     "decoded_1": [[{"token": "Ġbad", "probability": 0.5, "contribution": -1.0}]] + [[]] * 5,
     "vocabulary": [{"token": "Ġbad", "score": -1.0}],
 }
@@ -41,7 +48,9 @@ def test_colours_follow_the_signed_scores():
 
 def test_a_built_in_explanation_has_no_signs_and_no_evidence():
     plain = {k: INSTANCE[k] for k in ("tokens_1", "offsets_1", "grad_input_1")}
-    heading, text, tokens = terminal.render({"label": "negative", "saliency": {"instance_1": plain}})
+    heading, text, tokens = terminal.render(
+        {"label": "negative", "saliency": {"instance_1": plain}}
+    )
     assert heading.plain == "predicted: negative"
     assert tokens.plain == "  most salient tokens: not 0.50, like 0.25, able 0.25, [x] 0.00"
     assert text.spans[0].style.bgcolor.name == "#b2182b"

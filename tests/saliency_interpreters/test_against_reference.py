@@ -1,4 +1,5 @@
 """Scores equal an independent computation straight from the method's definition."""
+
 import itertools
 
 import pytest
@@ -56,7 +57,9 @@ def test_decoded_layer_saliency(
         normalise=normalise,
     )
     for text, instance in zip(texts, instances):
-        hidden, gradient, ids, value = reference.hidden_state_and_gradient(explained_model, text, layer)
+        hidden, gradient, ids, value = reference.hidden_state_and_gradient(
+            explained_model, text, layer
+        )
         s = reference.weights(aggregation, hidden, gradient)
         decoded = reference.probabilities(language_model, hidden)
         a = reference.rows_of_a(decoded, ids, SPECIAL, tau, normalise, "zero")
@@ -95,7 +98,9 @@ def test_projected_gradient_saliency(
         assert_close(instance["signed_1"], wanted)
         sums = gradient.sum(0).double() @ embeddings.t()
         best = instance["vocabulary"][0]
-        index = explained_model._dataset_reader._tokenizer.tokenizer.convert_tokens_to_ids(best["token"])
+        index = explained_model._dataset_reader._tokenizer.tokenizer.convert_tokens_to_ids(
+            best["token"]
+        )
         assert index == int(sums.abs().argmax())
         assert best["score"] == pytest.approx(sums[index].item(), rel=1e-4)
 
@@ -154,7 +159,9 @@ def test_targets(explained_model, settings, score):
     (instance,) = interpret(
         explained_model, [text], False, type="layer-saliency", layer=1, **settings
     )
-    hidden, gradient, _, value = reference.hidden_state_and_gradient(explained_model, text, 1, score)
+    hidden, gradient, _, value = reference.hidden_state_and_gradient(
+        explained_model, text, 1, score
+    )
     assert_close(instance["signed_1"], reference.weights("gradient-x-input", hidden, gradient))
     assert instance["target"]["score"] == pytest.approx(value, abs=1e-5)
 
@@ -216,9 +223,7 @@ def test_the_model_decodes_to_its_input(explained_model):
 
 def test_last_layer_of_a_first_position_pooler(explained_model, roberta_folder):
     """Undecoded, all gradient sits on the first position; decoding turns it into words."""
-    (plain,) = interpret(
-        explained_model, SENTENCES[:1], False, type="layer-saliency", layer=-1
-    )
+    (plain,) = interpret(explained_model, SENTENCES[:1], False, type="layer-saliency", layer=-1)
     assert plain["grad_input_1"] == [1.0] + [0.0] * (len(plain["tokens_1"]) - 1)
     (decoded,) = interpret(
         explained_model,

@@ -63,7 +63,9 @@ def test_where_each_score_comes_from(predictor):
 
 
 def test_nothing_decoded_when_not_asked_for(predictor):
-    explanation = make(predictor, decoded_top_k=0).saliency_interpret_from_json(LINES[0])["instance_1"]
+    explanation = make(predictor, decoded_top_k=0).saliency_interpret_from_json(LINES[0])[
+        "instance_1"
+    ]
     assert explanation["decoded_1"] == [[] for _ in explanation["tokens_1"]]
     undecoded = make(predictor, "layer-saliency", layer=1).saliency_interpret_from_json(LINES[0])
     assert undecoded["instance_1"]["decoded_1"] == explanation["decoded_1"]
@@ -134,7 +136,10 @@ def test_several_layers(predictor):
         ({"decoded_top_k": -1}, "decoded_top_k must be 0 or more; got -1"),
         ({"aggregation": {"type": "gradient-norm", "p": 3}}, "p must be 1 or 2; got 3"),
         ({"aggregation": "gradient"}, "gradient"),
-        ({"transformer": "nowhere"}, "no Hugging Face model at 'nowhere'; there is one at .*tokens"),
+        (
+            {"transformer": "nowhere"},
+            "no Hugging Face model at 'nowhere'; there is one at .*tokens",
+        ),
     ],
 )
 def test_bad_settings(predictor, config, message):
@@ -155,14 +160,18 @@ def test_a_text_that_is_folded_is_refused(roberta_folder):
     reader, model = reader_config(roberta_folder), model_config(roberta_folder)
     reader["token_indexers"]["tokens"]["max_length"] = 8
     model["text_field_embedder"]["token_embedders"]["tokens"]["max_length"] = 8
-    interpreter = make(build_predictor(roberta_folder, reader=reader, model=model), "layer-saliency")
+    interpreter = make(
+        build_predictor(roberta_folder, reader=reader, model=model), "layer-saliency"
+    )
     assert interpreter.saliency_interpret_from_json({"sentence": "good"})
     with pytest.raises(ConfigurationError, match="17 word pieces.*max_length of 8 folds"):
         interpreter.saliency_interpret_from_json({"sentence": " ".join(["good"] * 15)})
 
 
 def test_a_text_of_the_full_length_is_explained(predictor):
-    out = make(predictor, "layer-saliency").saliency_interpret_from_json({"sentence": "good " * 61 + "good"})
+    out = make(predictor, "layer-saliency").saliency_interpret_from_json(
+        {"sentence": "good " * 61 + "good"}
+    )
     assert len(out["instance_1"]["grad_input_1"]) == 64
 
 
@@ -226,7 +235,9 @@ def test_a_frozen_embedder_is_explained(roberta_folder):
     embedder = config["text_field_embedder"]["token_embedders"]["tokens"]
     trained = make(build_predictor(roberta_folder)).saliency_interpret_from_json(LINES[0])
     embedder["train_parameters"] = False
-    frozen = make(build_predictor(roberta_folder, model=config)).saliency_interpret_from_json(LINES[0])
+    frozen = make(build_predictor(roberta_folder, model=config)).saliency_interpret_from_json(
+        LINES[0]
+    )
     assert frozen == trained
 
 
@@ -242,7 +253,9 @@ def test_a_model_without_a_transformer_is_refused():
     }
     reader = {"type": "text_classification_json", "tokenizer": "whitespace"}
     predictor = build_predictor("", reader=reader, model=model)
-    with pytest.raises(ConfigurationError, match="pretrained_transformer token indexer; it has SingleId"):
+    with pytest.raises(
+        ConfigurationError, match="pretrained_transformer token indexer; it has SingleId"
+    ):
         make(predictor, "layer-saliency")
 
 
@@ -272,6 +285,17 @@ def test_textual_entailment_with_one_field(pair_predictor, name):
     assert out["offsets_1"][4] == [12, 16] and out["offsets_1"][9] == [12, 15]
 
 
+@pytest.mark.parametrize("special_tokens", ["zero", "exclude"])
+def test_the_unknown_token_is_a_word_like_others(bert_folder, special_tokens):
+    interpreter = make(
+        build_predictor(bert_folder), layer=1, tau=None, special_tokens=special_tokens
+    )
+    out = interpreter.saliency_interpret_from_json({"sentence": "a zzz film"})["instance_1"]
+    assert out["tokens_1"] == ["[CLS]", "a", "[UNK]", "film", "[SEP]"]
+    assert [score != 0 for score in out["signed_1"]] == [False, True, True, True, False]
+    assert out["offsets_1"][2] == [2, 5]
+
+
 def test_two_text_fields_are_refused(bert_folder):
     reader = {
         **reader_config(bert_folder),
@@ -284,5 +308,7 @@ def test_two_text_fields_are_refused(bert_folder):
         },
     }
     predictor = build_predictor(bert_folder, reader=reader, predictor="textual_entailment")
-    with pytest.raises(ConfigurationError, match="one text field; this one has premise, hypothesis"):
+    with pytest.raises(
+        ConfigurationError, match="one text field; this one has premise, hypothesis"
+    ):
         make(predictor, "layer-saliency").saliency_interpret_from_json(PAIR)
