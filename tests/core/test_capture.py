@@ -26,10 +26,12 @@ class Scale(nn.Module):
         self.factor = nn.Parameter(torch.tensor(factor))
         self.as_tuple = as_tuple
         self.built_graph = []
+        self.wanted_gradient = []
 
     def forward(self, x):
         y = self.factor * x
         self.built_graph.append(torch.is_grad_enabled())
+        self.wanted_gradient.append(self.factor.requires_grad)
         return (y, "attention") if self.as_tuple else y
 
 
@@ -67,6 +69,14 @@ def test_no_graph_below_the_lowest_layer():
     run(model, 1)
     assert [block.built_graph for block in model.blocks] == [[False], [False], [True]]
     assert torch.is_grad_enabled()
+
+
+def test_parameters_want_no_gradient_meanwhile():
+    """Or autograd would save activations for them."""
+    model = Toy().eval()
+    run(model, 0)
+    assert [block.wanted_gradient for block in model.blocks] == [[False], [False], [False]]
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_the_model_is_left_as_it_was():
