@@ -54,18 +54,19 @@ def text_fields(instance: Instance) -> Dict[str, TextField]:
     return {name: field for name, field in instance.fields.items() if isinstance(field, TextField)}
 
 
-def check_has_word_pieces(field: TextField, tokenizer: PreTrainedTokenizerBase) -> None:
+def check_has_words(field: TextField, special: Set[int]) -> None:
     """
-    Refuse a text of nothing but special tokens and white space.
+    Refuse a text of nothing but special tokens, whose ids are given, and white space.
 
     # Raises
 
     `ConfigurationError`
     """
-    special = special_ids(tokenizer)
-    words = (token.text for token in field.tokens if token.text_id not in special)
-    if not any(tokenizer.convert_tokens_to_string([word]).strip() for word in words):
-        raise ConfigurationError("the text is empty: there is no word piece to explain")
+    for token in field.tokens:
+        # What byte-level and sentence-piece tokenizers write for a space stands alone here.
+        if token.text_id not in special and token.text.strip("\u0120\u010a\u2581 \t\r\n"):
+            return
+    raise ConfigurationError("the text is empty: there is no word to explain")
 
 
 def tokens_and_offsets(field: TextField, special: Set[int], number: int = 1) -> Dict[str, Any]:
@@ -102,6 +103,14 @@ def metadata_id(instance: Instance) -> Any:
     if isinstance(field, MetadataField) and isinstance(field.metadata, dict):
         return field.metadata.get("id")
     return None
+
+
+def reader_special_ids(reader: DatasetReader) -> Set[int]:
+    """Ids of the special tokens that the reader adds; none without a transformer's tokenizer."""
+    try:
+        return special_ids(transformer_indexer(reader)[1]._tokenizer)
+    except ConfigurationError:
+        return set()
 
 
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> Set[int]:

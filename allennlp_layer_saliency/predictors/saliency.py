@@ -16,14 +16,13 @@ from allennlp.models import Model
 from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.allennlp_access import (
-    check_has_word_pieces,
+    check_has_words,
     mend_token_namespace,
     metadata_id,
     metrics_preserved,
-    special_ids,
+    reader_special_ids,
     text_fields,
     tokens_and_offsets,
-    transformer_indexer,
 )
 from allennlp_layer_saliency.core.capture import preserved
 from allennlp_layer_saliency.saliency_interpreters import Explained, LayerInterpreter
@@ -90,15 +89,15 @@ class SaliencyPredictor(Predictor):
         self.interpreter: SaliencyInterpreter = SaliencyInterpreter.from_params(
             interpreter_params(interpreter), predictor=self.inner
         )
-        self._tokenizer = transformer_indexer(dataset_reader)[1]._tokenizer
+        self._special_ids = reader_special_ids(dataset_reader)
         self._lines = 0
         self._errors = 0
 
     def load_line(self, line: str) -> JsonDict:
         self._lines += 1
         try:
-            content = json.loads(line)
-        except ValueError as error:
+            content = json.loads(line, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
             return Line({"unparsed": line.strip()}, self._lines, f"not valid JSON: {error}")
         if not isinstance(content, dict):
             return Line(
@@ -143,6 +142,8 @@ class SaliencyPredictor(Predictor):
         try:
             return self.inner._json_to_instance(json_dict)
         except KeyError as error:
+            if error.args[0] in json_dict:
+                raise
             raise ConfigurationError(
                 f"the line has no field {error}; it has {', '.join(map(repr, json_dict)) or 'none'}"
             ) from error
@@ -190,7 +191,7 @@ class SaliencyPredictor(Predictor):
             self.interpreter.check(instance)
         else:
             for field in text_fields(instance).values():
-                check_has_word_pieces(field, self._tokenizer)
+                check_has_words(field, self._special_ids)
 
     def _explain_with_foreign(self, instance: Instance, line: Optional[JsonDict]) -> Explained:
         """Run an interpreter that only knows `saliency_interpret_from_json`, such as the built-ins."""
@@ -212,7 +213,7 @@ class SaliencyPredictor(Predictor):
                         f"{type(self.interpreter).__name__} gave {len(entry['grad_input_1'])} scores for "
                         f"{len(field.tokens)} tokens"
                     )
-                entry.update(tokens_and_offsets(field, special_ids(self._tokenizer)))
+                entry.update(tokens_and_offsets(field, self._special_ids))
         return Explained(sanitize(outputs), explanation)
 
     @contextmanager
@@ -327,6 +328,11 @@ def _labelled(inner: Predictor, instance: Instance, outputs: Dict[str, Any]) -> 
         yield
     finally:
         del inner.json_to_labeled_instances
+
+
+def _refuse_constant(name: str) -> None:
+    """NaN and Infinity are not JSON, though Python reads them."""
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def _number(line: JsonDict) -> Optional[int]:

@@ -10,7 +10,7 @@ from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.allennlp_access import (
     batch_tensors,
-    check_has_word_pieces,
+    check_has_words,
     label_names,
     predictions,
     special_ids,
@@ -154,7 +154,7 @@ class LayerInterpreter(SaliencyInterpreter):
                 f"{', '.join(fields) or 'none'}"
             )
         (field,) = fields.values()
-        check_has_word_pieces(field, self._tokenizer)
+        check_has_words(field, self._special_ids)
         folded_at = self._indexer._max_length
         if folded_at is not None and len(field.tokens) > folded_at:
             raise ConfigurationError(

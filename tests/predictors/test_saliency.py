@@ -148,6 +148,46 @@ def test_bad_lines_never_lose_the_good_ones(archive, tmp_path, name):
     assert ["saliency" in result for result in out] == [True] + [False] * 6 + [True, True]
 
 
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ('{"sentence": "good", "id": NaN}', "not valid JSON: NaN is not a JSON value"),
+        ("[" * 100_000, "not valid JSON"),
+        ('"good"', "a line must hold a JSON object; this one holds str"),
+    ],
+)
+def test_lines_that_are_no_json_object(roberta_folder, line, message):
+    predictor = saliency_predictor(roberta_folder, interpreter="layer-saliency")
+    out = predictor.predict_json(predictor.load_line(line))
+    assert sorted(out) == ["error", "line"] and out["error"].startswith(message)
+    predictor.dump_line(out)
+
+
+@pytest.mark.parametrize("name", BUILT_INS)
+def test_built_ins_explain_models_without_a_transformer(name):
+    model = {
+        "type": "basic_classifier",
+        "text_field_embedder": {
+            "token_embedders": {
+                "tokens": {"type": "embedding", "embedding_dim": 4, "num_embeddings": 9}
+            }
+        },
+        "seq2vec_encoder": {"type": "boe", "embedding_dim": 4},
+    }
+    predictor = build_predictor(
+        "",
+        reader={"type": "text_classification_json", "tokenizer": "whitespace"},
+        model=model,
+        predictor="saliency",
+        predictor_arguments={"interpreter": name},
+    )
+    out = predictor.predict_json({"sentence": "a good film"})
+    instance = out["saliency"]["instance_1"]
+    assert instance["tokens_1"] == ["a", "good", "film"]
+    assert sum(instance["grad_input_1"]) == pytest.approx(1)
+    assert "the text is empty" in predictor.predict_json({"sentence": " "})["error"]
+
+
 def test_the_count_of_errors_ends_standard_error(archive, tmp_path, roberta_folder, capsys):
     predictor = saliency_predictor(roberta_folder)
     good, bad = predictor.load_line('{"sentence": "good"}\n'), predictor.load_line("{")
@@ -291,7 +331,8 @@ def test_others_interpreters_leave_nothing_behind(roberta_folder, name):
         )
         flags = [p.requires_grad for p in model.parameters()]
         gradients = [p.grad for p in model.parameters()]
-        return hooks, flags, gradients, model.get_metrics(), len(predictor.inner._token_offsets)
+        metrics = dict(vars(model._accuracy))
+        return hooks, flags, gradients, metrics, len(predictor.inner._token_offsets)
 
     before = state()
     out = predictor.predict_json({"sentence": "good"})

@@ -201,7 +201,7 @@ def state_of(model):
         [p.grad for p in model.parameters()],
         [m.training for m in model.modules()],
         torch.get_rng_state().tolist(),
-        model.get_metrics(),
+        dict(vars(model._accuracy)),
     )
 
 
