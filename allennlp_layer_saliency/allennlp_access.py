@@ -69,13 +69,14 @@ def check_has_words(field: TextField, special: Set[int]) -> None:
     raise ConfigurationError("the text is empty: there is no word to explain")
 
 
-def tokens_and_offsets(field: TextField, special: Set[int], number: int = 1) -> Dict[str, Any]:
+def tokens_and_offsets(field: TextField, special: Set[int]) -> Dict[str, Any]:
     """
-    `tokens_1` and `offsets_1`: the text's word pieces and their character spans, null for special ones.
+    `tokens_1` and `offsets_1`: the text's tokens and their character spans, null for special ones,
+    whose ids are given.
     """
     return {
-        f"tokens_{number}": [token.text for token in field.tokens],
-        f"offsets_{number}": [
+        "tokens_1": [token.text for token in field.tokens],
+        "offsets_1": [
             (
                 None
                 if token.text_id in special or token.idx is None or token.idx_end is None
