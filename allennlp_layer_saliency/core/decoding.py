@@ -154,11 +154,11 @@ def decode(
         # In place: from here on `logits` holds exp(logits - largest), P before its normaliser.
         unnormalised = logits.sub_(largest).exp_()
         total = unnormalised.sum(-1, keepdim=True)
-        one_hot = new(batch_size, len(rows), dtype=torch.float32)
-        one_hot[rows, torch.arange(len(rows), device=rows.device)] = weights[
-            rows, at
-        ].float() / total.squeeze(-1)
-        vocabulary.addmm_(one_hot, unnormalised)
+        # Each position's weight in its instance's row, so that one product sums them all.
+        scale = weights[rows, at].float() / total.squeeze(-1)
+        selection = new(batch_size, len(rows), dtype=torch.float32)
+        selection[rows, torch.arange(len(rows), device=rows.device)] = scale
+        vocabulary.addmm_(selection, unnormalised)
         if top_k:
             top_probabilities[rows, at] = (top_logits - largest).exp() / total
 
