@@ -2,7 +2,8 @@
 
 import copy
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Set, Tuple
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 import torch
 from allennlp.common.checks import ConfigurationError
@@ -12,9 +13,10 @@ from allennlp.data.batch import Batch
 from allennlp.data.fields import LabelField, ListField, MetadataField, TextField
 from allennlp.data.token_indexers import PretrainedTransformerIndexer
 from allennlp.models import BasicClassifier, Model
+from allennlp.modules.token_embedders import PretrainedTransformerEmbedder
 from allennlp.nn import util
 from allennlp.training.metrics import Metric
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def transformer_indexer(reader: DatasetReader) -> Tuple[str, PretrainedTransformerIndexer]:
@@ -126,6 +128,68 @@ def batch_tensors(model: Model, reader: DatasetReader, instances: List[Instance]
     batch = Batch(instances)
     batch.index_instances(model.vocab)
     return util.move_to_device(batch.as_tensor_dict(), model._get_prediction_device())
+
+
+@dataclass(frozen=True)
+class Folding:
+    """
+    How the embedder laid out a batch of texts for the transformer: texts longer than its `max_length`
+    become several rows, each with special tokens of its own.
+
+    # Parameters
+
+    embedder : `PretrainedTransformerEmbedder`, optional
+        None where every text is one row.
+    segment_mask : `torch.Tensor`, optional
+        Shape: (batch, word pieces with those special tokens). True at real ones.
+    """
+
+    embedder: Optional[PretrainedTransformerEmbedder] = None
+    segment_mask: Optional[torch.Tensor] = None
+
+    @classmethod
+    def of(
+        cls, model: Model, transformer: PreTrainedModel, indexed: Dict[str, torch.Tensor]
+    ) -> "Folding":
+        """For a batch as the transformer's indexer made it."""
+        if indexed["token_ids"].shape == indexed["mask"].shape:
+            return cls()
+        for module in model.modules():
+            if (
+                isinstance(module, PretrainedTransformerEmbedder)
+                and module.transformer_model is transformer
+                and module._max_length is not None
+            ):
+                return cls(module, indexed["segment_concat_mask"])
+        raise ConfigurationError(
+            "the token indexer folds long texts, but the embedder has no max_length to read them by; give "
+            "both the same"
+        )
+
+    def undo(self, states: torch.Tensor) -> torch.Tensor:
+        """
+        From the transformer's rows, or their concatenation, to one row per text, without the special
+        tokens between segments.
+
+        # Parameters
+
+        states : `torch.Tensor`
+            Shape: (batch * segments, max_length, size), or (batch, concatenated segments, size).
+
+        # Returns
+
+        `torch.Tensor`
+            Shape: (batch, positions, size).
+        """
+        if self.embedder is None:
+            return states
+        batch_size, length = self.segment_mask.shape
+        _, mask, _ = self.embedder._fold_long_sequences(self.segment_mask.long(), self.segment_mask)
+        if len(states) == batch_size != len(mask):
+            padding = mask.numel() // batch_size - length
+            states = torch.nn.functional.pad(states, (0, 0, 0, padding))
+            states = states.reshape(*mask.shape, -1)
+        return self.embedder._unfold_long_sequences(states, mask, batch_size, length)
 
 
 def predictions(model: Model, outputs: Dict[str, Any], batch_size: int) -> List[Dict[str, Any]]:

@@ -9,6 +9,7 @@ from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.allennlp_access import (
+    Folding,
     batch_tensors,
     check_has_words,
     label_names,
@@ -155,17 +156,14 @@ class LayerInterpreter(SaliencyInterpreter):
             )
         (field,) = fields.values()
         check_has_words(field, self._special_ids)
-        folded_at = self._indexer._max_length
-        if folded_at is not None and len(field.tokens) > folded_at:
-            raise ConfigurationError(
-                f"the text has {len(field.tokens)} word pieces, which the indexer's max_length of "
-                f"{folded_at} folds into segments; folded texts are not supported: shorten it"
-            )
+        # The embedder folds longer texts into segments of the indexer's max_length.
+        longest = min(len(field.tokens), self._indexer._max_length or len(field.tokens))
         room = max_positions(self._transformer.config)
-        if room is not None and len(field.tokens) > room:
+        if room is not None and longest > room:
             raise ConfigurationError(
                 f"the text has {len(field.tokens)} word pieces; the model has room for {room}: shorten it, "
-                f'or set "max_length": {room} on the dataset reader\'s tokenizer to cut it off'
+                f'set "max_length": {room} on the token indexer and the embedder to fold it, or on the '
+                "dataset reader's tokenizer to cut it off"
             )
         return field
 
@@ -187,7 +185,9 @@ class LayerInterpreter(SaliencyInterpreter):
         tensors = batch_tensors(self._model, self._reader, instances)
         (field_name,) = text_fields(instances[0])
         indexed = tensors[field_name][self._indexer_name]
-        token_ids, mask = indexed["token_ids"], indexed["mask"]
+        mask = indexed["mask"]
+        folding = Folding.of(self._model, self._transformer, indexed)
+        token_ids = folding.undo(indexed["token_ids"].unsqueeze(-1).double()).squeeze(-1).long()
         special_ids = torch.tensor(
             sorted(self._special_ids), dtype=torch.long, device=token_ids.device
         )
@@ -198,7 +198,7 @@ class LayerInterpreter(SaliencyInterpreter):
                 self._model, self._taps, lambda: self._model(**tensors), self._target.score
             )
             layers = [
-                self._explain_layer(inputs, *_as_float(captured, layer, mask), layer)
+                self._explain_layer(inputs, *_as_float(captured, layer, mask, folding), layer)
                 for layer in self._layers
             ]
         except ValueError as error:
@@ -243,10 +243,11 @@ def _batches(lengths: List[int], max_pieces: int) -> List[List[int]]:
 
 
 def _as_float(
-    captured: Capture, layer: int, mask: torch.Tensor
+    captured: Capture, layer: int, mask: torch.Tensor, folding: Folding
 ) -> Tuple[torch.Tensor, torch.Tensor]:
-    """h_l and D_l in float32, checked."""
-    hidden_states, gradients = captured.hidden_states[layer], captured.gradients[layer]
+    """h_l and D_l in float32, one row per text, checked."""
+    hidden_states = folding.undo(captured.hidden_states[layer])
+    gradients = folding.undo(captured.gradients[layer])
     if hidden_states.shape[:2] != mask.shape:
         raise ValueError(
             f"layer {layer} has states of shape {tuple(hidden_states.shape[:2])} (batch, positions), the "
