@@ -240,16 +240,15 @@ def _is_causal(config: PretrainedConfig) -> bool:
 
 def _missing_head_weights(model: PreTrainedModel, missing_keys: List[str]) -> List[str]:
     """Of the missing keys those of the head that share no storage with a weight that was loaded."""
-    parameters = dict(model.named_parameters())
-    all_names = {name: parameter for name, parameter in model.state_dict(keep_vars=True).items()}
-    loaded = {p.data_ptr() for name, p in all_names.items() if name not in missing_keys}
+    # Not `named_parameters`: it gives a tied weight under one of its names only.
+    weights = model.state_dict(keep_vars=True)
+    loaded = {weight.data_ptr() for name, weight in weights.items() if name not in missing_keys}
     return [
         name
         for name in missing_keys
         if not name.startswith(f"{model.base_model_prefix}.")
-        and name in all_names
-        and (name in parameters or isinstance(all_names[name], torch.nn.Parameter))
-        and all_names[name].data_ptr() not in loaded
+        and isinstance(weights.get(name), torch.nn.Parameter)
+        and weights[name].data_ptr() not in loaded
     ]
 
 

@@ -70,6 +70,13 @@ def reseed_weights(model: torch.nn.Module, seed: int) -> None:
                     parameter += torch.eye(len(parameter))
 
 
+def hook_count(model: torch.nn.Module) -> int:
+    return sum(
+        len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks)
+        for m in model.modules()
+    )
+
+
 def byte_level_tokenizer(vocab_size: int = 320) -> RobertaTokenizerFast:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)

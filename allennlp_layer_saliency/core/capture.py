@@ -34,14 +34,14 @@ class Tap:
 @dataclass(frozen=True)
 class Capture:
     """
-    What one pass over a batch leaves behind; everything is detached.
+    What one pass over a batch leaves behind.
 
     # Parameters
 
     outputs : `Any`
-        What the model returned.
+        What the model returned, its tensors still with what is left of their graph.
     scores : `torch.Tensor`
-        Shape: (batch,). The explained score y_c of each instance.
+        Shape: (batch,). The explained score y_c of each instance. Detached, as all below.
     hidden_states : `Dict[int, torch.Tensor]`
         Layer -> h_l. Shape: (batch, positions, hidden).
     gradients : `Dict[int, torch.Tensor]`

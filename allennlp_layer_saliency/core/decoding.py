@@ -106,10 +106,7 @@ def decode(
     `ValueError`
         On a `tau`, `normalise` or hidden size out of range, or if the head gives NaN.
     """
-    if tau is not None and tau < 1:
-        raise ValueError(f"tau must be at least 1, or null for the whole vocabulary; got {tau}")
-    if normalise not in NORMALISATIONS:
-        raise ValueError(f"normalise must be one of {NORMALISATIONS}; got {normalise!r}")
+    check_settings(tau, normalise)
     if hidden_states.size(-1) != decoder.hidden_size:
         raise ValueError(
             f"the LM head takes hidden states of size {decoder.hidden_size}; the layer's have size "
@@ -174,6 +171,14 @@ def decode(
     return Decoding(
         shares=shares, top_ids=top_ids, top_probabilities=top_probabilities, vocabulary=vocabulary
     )
+
+
+def check_settings(tau: Optional[int], normalise: str) -> None:
+    """Raise a `ValueError` unless `decode` takes these."""
+    if tau is not None and tau < 1:
+        raise ValueError(f"tau must be at least 1, or null for the whole vocabulary; got {tau}")
+    if normalise not in NORMALISATIONS:
+        raise ValueError(f"normalise must be one of {NORMALISATIONS}; got {normalise!r}")
 
 
 def top_ranked(values: Tensor, k: int) -> Tensor:

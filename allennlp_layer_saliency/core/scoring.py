@@ -21,9 +21,14 @@ def receiving_positions(mask: Tensor, special: Tensor, special_tokens: str) -> T
     `ValueError`
         On a `special_tokens` other than "zero", "keep" or "exclude".
     """
+    check_special_tokens(special_tokens)
+    return mask & ~special if special_tokens == "exclude" else mask
+
+
+def check_special_tokens(special_tokens: str) -> None:
+    """Raise a `ValueError` unless it is one of the three known ways."""
     if special_tokens not in SPECIAL_TOKENS:
         raise ValueError(f"special_tokens must be one of {SPECIAL_TOKENS}; got {special_tokens!r}")
-    return mask & ~special if special_tokens == "exclude" else mask
 
 
 def decoded_contributions(weights: Tensor, shares: Tensor) -> Tensor:

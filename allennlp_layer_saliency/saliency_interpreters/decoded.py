@@ -5,9 +5,9 @@ from allennlp.common.checks import ConfigurationError
 from torch import Tensor
 
 from allennlp_layer_saliency.core.decoding import (
-    NORMALISATIONS,
     Decoder,
     Decoding,
+    check_settings,
     decode,
     top_ranked,
 )
@@ -51,14 +51,10 @@ class DecodingInterpreter(LayerInterpreter):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
-        if tau is not None and tau < 1:
-            raise ConfigurationError(
-                f"tau must be at least 1, or null for the whole vocabulary; got {tau}"
-            )
-        if normalise not in NORMALISATIONS:
-            raise ConfigurationError(
-                f"normalise must be one of {NORMALISATIONS}; got {normalise!r}"
-            )
+        try:
+            check_settings(tau, normalise)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
         if decoded_top_k < 0:
             raise ConfigurationError(f"decoded_top_k must be 0 or more; got {decoded_top_k}")
         self._tau = tau

@@ -22,7 +22,7 @@ from allennlp_layer_saliency.allennlp_access import (
 )
 from allennlp_layer_saliency.core.capture import Capture, capture
 from allennlp_layer_saliency.core.explanation import LayerExplanation
-from allennlp_layer_saliency.core.scoring import SPECIAL_TOKENS
+from allennlp_layer_saliency.core.scoring import check_special_tokens
 from allennlp_layer_saliency.hf_models import find_transformer, layer_taps, max_positions
 from allennlp_layer_saliency.saliency_interpreters.output import layer_to_json, several_layers
 from allennlp_layer_saliency.saliency_interpreters.target import Target
@@ -87,14 +87,11 @@ class LayerInterpreter(SaliencyInterpreter):
         super().__init__(predictor)
         self._model = predictor._model
         self._reader = predictor._dataset_reader
-        if special_tokens not in SPECIAL_TOKENS:
-            raise ConfigurationError(
-                f"special_tokens must be one of {SPECIAL_TOKENS}; got {special_tokens!r}"
-            )
         self._special_tokens = special_tokens
         self._indexer_name, self._indexer = transformer_indexer(self._reader)
         self._tokenizer = self._indexer._tokenizer
         try:
+            check_special_tokens(special_tokens)
             self._transformer = find_transformer(self._model, transformer)
             taps = layer_taps(self._transformer)
         except ValueError as error:

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from allennlp_layer_saliency.core.capture import Tap, capture, preserved
+from tests.conftest import hook_count
 
 
 class Toy(nn.Module):
@@ -42,13 +43,6 @@ def taps(model, *layers):
 def run(model, *layers, x=None):
     x = torch.ones(1, 1, 1) if x is None else x
     return capture(model, taps(model, *layers), lambda: model(x), lambda y: y)
-
-
-def hook_count(model):
-    return sum(
-        len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks)
-        for m in model.modules()
-    )
 
 
 def test_hand_computed_states_and_gradients():

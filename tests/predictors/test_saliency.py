@@ -12,7 +12,7 @@ from allennlp.models.archival import archive_model
 from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.predictors import SaliencyPredictor
-from tests.conftest import SENTENCES, build_predictor, model_config, reader_config
+from tests.conftest import SENTENCES, build_predictor, hook_count, model_config, reader_config
 
 BUILT_INS = ("simple-gradient", "integrated-gradient", "smooth-gradient")
 OURS = ("decoded-layer-saliency", "projected-gradient-saliency", "layer-saliency")
@@ -325,10 +325,7 @@ def test_others_interpreters_leave_nothing_behind(roberta_folder, name):
     model._classification_layer.bias.requires_grad_(False)
 
     def state():
-        hooks = sum(
-            len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks)
-            for m in model.modules()
-        )
+        hooks = hook_count(model)
         flags = [p.requires_grad for p in model.parameters()]
         gradients = [p.grad for p in model.parameters()]
         metrics = dict(vars(model._accuracy))

@@ -9,7 +9,7 @@ from allennlp.data.fields import LabelField
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 
 from allennlp_layer_saliency.saliency_interpreters import layer_interpreter
-from tests.conftest import SENTENCES, build_predictor, model_config, reader_config
+from tests.conftest import SENTENCES, build_predictor, hook_count, model_config, reader_config
 
 OURS = ("decoded-layer-saliency", "projected-gradient-saliency", "layer-saliency")
 LINES = [{"sentence": sentence} for sentence in SENTENCES]
@@ -181,10 +181,7 @@ def test_all_zero_stays_zero(predictor):
 
 
 def state_of(model):
-    hooks = sum(
-        len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks)
-        for m in model.modules()
-    )
+    hooks = hook_count(model)
     return (
         hooks,
         [p.requires_grad for p in model.parameters()],
