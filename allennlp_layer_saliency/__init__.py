@@ -4,8 +4,11 @@ AllenNLP's plugin loader imports this module only, so it imports everything that
 """
 
 from allennlp_layer_saliency import (
+    commands,
+    dataset_readers,
     feature_aggregations,
     lm_heads,
+    models,
     predictors,
     saliency_interpreters,
 )
@@ -15,8 +18,11 @@ __version__ = VERSION
 
 __all__ = [
     "__version__",
+    "commands",
+    "dataset_readers",
     "feature_aggregations",
     "lm_heads",
+    "models",
     "predictors",
     "saliency_interpreters",
 ]

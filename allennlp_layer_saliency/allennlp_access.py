@@ -2,26 +2,42 @@
 
 import copy
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple, Union
 
 import torch
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import sanitize
 from allennlp.data import DatasetReader, Instance
 from allennlp.data.batch import Batch
-from allennlp.data.fields import LabelField, ListField, MetadataField, TextField
-from allennlp.data.token_indexers import PretrainedTransformerIndexer
+from allennlp.data.fields import (
+    LabelField,
+    ListField,
+    MetadataField,
+    MultiLabelField,
+    SequenceLabelField,
+    TextField,
+)
+from allennlp.data.token_indexers import (
+    PretrainedTransformerIndexer,
+    PretrainedTransformerMismatchedIndexer,
+)
 from allennlp.models import BasicClassifier, Model
-from allennlp.modules.token_embedders import PretrainedTransformerEmbedder
+from allennlp.modules.text_field_embedders import BasicTextFieldEmbedder
 from allennlp.nn import util
+from allennlp.predictors import Predictor
 from allennlp.training.metrics import Metric
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+TransformerIndexer = Union[PretrainedTransformerIndexer, PretrainedTransformerMismatchedIndexer]
+TRANSFORMER_INDEXERS = (PretrainedTransformerIndexer, PretrainedTransformerMismatchedIndexer)
 
-def transformer_indexer(reader: DatasetReader) -> Tuple[str, PretrainedTransformerIndexer]:
+
+def transformer_indexer(
+    reader: DatasetReader, name: Optional[str] = None
+) -> Tuple[str, TransformerIndexer]:
     """
-    The name and the indexer that turns the reader's text into the transformer's word pieces.
+    The name and the indexer that turns the reader's text into a transformer's word pieces: the one of
+    the given name, or the first.
 
     # Raises
 
@@ -29,14 +45,39 @@ def transformer_indexer(reader: DatasetReader) -> Tuple[str, PretrainedTransform
         If the reader has none.
     """
     indexers = getattr(reader, "_token_indexers", None) or {}
-    for name, indexer in indexers.items():
-        if isinstance(indexer, PretrainedTransformerIndexer):
-            return name, indexer
-    kinds = ", ".join(sorted(type(indexer).__name__ for indexer in indexers.values()))
+    for key, indexer in indexers.items():
+        if name in (None, key) and isinstance(indexer, TRANSFORMER_INDEXERS):
+            return key, indexer
+    kinds = ", ".join(f"{key} ({type(indexer).__name__})" for key, indexer in indexers.items())
     raise ConfigurationError(
-        f"the dataset reader {type(reader).__name__} must have a pretrained_transformer token indexer; it "
-        f"has {kinds or 'none'}"
+        f"the dataset reader {type(reader).__name__} must have a pretrained_transformer or "
+        f"pretrained_transformer_mismatched token indexer{f' named {name}' if name else ''}; it has "
+        f"{kinds or 'none'}"
     )
+
+
+def _matched(indexer: TransformerIndexer) -> PretrainedTransformerIndexer:
+    return getattr(indexer, "_matched_indexer", indexer)
+
+
+def add_word_pieces(model: Model, indexer: TransformerIndexer) -> None:
+    """Have the model's vocabulary know the indexer's word pieces, before the first text does so."""
+    _matched(indexer)._add_encoding_to_vocabulary_if_needed(model.vocab)
+
+
+def max_segment_length(indexer: TransformerIndexer) -> Optional[int]:
+    """The length of the segments that longer texts are folded into; None if they are not."""
+    return _matched(indexer)._max_length
+
+
+def embedder_name(model: Model, transformer: PreTrainedModel) -> Optional[str]:
+    """The name of the token embedder that holds the transformer, if a text field embedder does."""
+    for embedder in model.modules():
+        if isinstance(embedder, BasicTextFieldEmbedder):
+            for name, part in embedder._token_embedders.items():
+                if any(module is transformer for module in part.modules()):
+                    return name
+    return None
 
 
 def text_fields(instance: Instance) -> Dict[str, TextField]:
@@ -56,9 +97,10 @@ def text_fields(instance: Instance) -> Dict[str, TextField]:
     return {name: field for name, field in instance.fields.items() if isinstance(field, TextField)}
 
 
-def check_has_words(field: TextField, special: Set[int]) -> None:
+def check_has_words(name: str, field: TextField, special: Set[int]) -> None:
     """
-    Refuse a text of nothing but special tokens, whose ids are given, and white space.
+    Refuse a text, given its field's name, of nothing but special tokens, whose ids are given, and white
+    space.
 
     # Raises
 
@@ -68,17 +110,17 @@ def check_has_words(field: TextField, special: Set[int]) -> None:
         # What byte-level and sentence-piece tokenizers write for a space stands alone here.
         if token.text_id not in special and token.text.strip("\u0120\u010a\u2581 \t\r\n"):
             return
-    raise ConfigurationError("the text is empty: there is no word to explain")
+    raise ConfigurationError(f"the text is empty ({name}): there is no word to explain")
 
 
-def tokens_and_offsets(field: TextField, special: Set[int]) -> Dict[str, Any]:
+def tokens_and_offsets(field: TextField, special: Set[int], number: int = 1) -> Dict[str, Any]:
     """
-    `tokens_1` and `offsets_1`: the text's tokens and their character spans, null for special ones,
-    whose ids are given.
+    `tokens_1` and `offsets_1`, numbered by the text: its tokens and their character spans, null for
+    special ones, whose ids are given.
     """
     return {
-        "tokens_1": [token.text for token in field.tokens],
-        "offsets_1": [
+        f"tokens_{number}": [token.text for token in field.tokens],
+        f"offsets_{number}": [
             (
                 None
                 if token.text_id in special or token.idx is None or token.idx_end is None
@@ -89,13 +131,14 @@ def tokens_and_offsets(field: TextField, special: Set[int]) -> Dict[str, Any]:
     }
 
 
-def without_labels(instance: Instance) -> Instance:
-    """The instance without its gold labels, so that explaining it does not count as an evaluation."""
+def without_gold(instance: Instance) -> Instance:
+    """The instance without what is to be predicted, so that explaining it computes no loss."""
     return Instance(
         {
             name: field
             for name, field in instance.fields.items()
-            if not isinstance(field, LabelField)
+            if name not in ("answer_span", "target_ids")
+            and not isinstance(field, (LabelField, MultiLabelField, SequenceLabelField))
         }
     )
 
@@ -121,86 +164,37 @@ def special_ids(tokenizer: PreTrainedTokenizerBase) -> Set[int]:
     return set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
 
 
-def batch_tensors(model: Model, reader: DatasetReader, instances: List[Instance]) -> Dict[str, Any]:
-    """The instances as a padded batch on the model's device, ready for `model.forward`."""
-    for instance in instances:
-        reader.apply_token_indexers(instance)
-    batch = Batch(instances)
-    batch.index_instances(model.vocab)
-    return util.move_to_device(batch.as_tensor_dict(), model._get_prediction_device())
+def instances_of(predictor: Predictor, line: Dict[str, Any]) -> List[Instance]:
+    """The instances that a predictor makes of one input: several windows of a long text, or one."""
+    if hasattr(predictor, "_json_to_instances"):
+        return list(predictor._json_to_instances(line))
+    return [predictor._json_to_instance(line)]
 
 
-@dataclass(frozen=True)
-class Folding:
-    """
-    How the embedder laid out a batch of texts for the transformer: texts longer than its `max_length`
-    become several rows, each with special tokens of its own.
+def index(model: Model, reader: DatasetReader, instance: Instance) -> None:
+    """Turn the instance's tokens into ids."""
+    reader.apply_token_indexers(instance)
+    instance.index_fields(model.vocab)
 
-    # Parameters
 
-    embedder : `PretrainedTransformerEmbedder`, optional
-        None where every text is one row.
-    segment_mask : `torch.Tensor`, optional
-        Shape: (batch, word pieces with those special tokens). True at real ones.
-    """
+def indexed_text(field: TextField, indexer_name: str) -> Dict[str, List[Any]]:
+    """What an indexer made of an indexed field."""
+    return field._indexed_tokens[indexer_name]
 
-    embedder: Optional[PretrainedTransformerEmbedder] = None
-    segment_mask: Optional[torch.Tensor] = None
 
-    @classmethod
-    def of(
-        cls, model: Model, transformer: PreTrainedModel, indexed: Dict[str, torch.Tensor]
-    ) -> "Folding":
-        """For a batch as the transformer's indexer made it."""
-        if indexed["token_ids"].shape == indexed["mask"].shape:
-            return cls()
-        for module in model.modules():
-            if (
-                isinstance(module, PretrainedTransformerEmbedder)
-                and module.transformer_model is transformer
-                and module._max_length is not None
-            ):
-                return cls(module, indexed["segment_concat_mask"])
-        raise ConfigurationError(
-            "the token indexer folds long texts, but the embedder has no max_length to read them by; give "
-            "both the same"
-        )
-
-    def undo(self, states: torch.Tensor) -> torch.Tensor:
-        """
-        From the transformer's rows, or their concatenation, to one row per text, without the special
-        tokens between segments.
-
-        # Parameters
-
-        states : `torch.Tensor`
-            Shape: (batch * segments, max_length, size), or (batch, concatenated segments, size).
-
-        # Returns
-
-        `torch.Tensor`
-            Shape: (batch, positions, size).
-        """
-        if self.embedder is None:
-            return states
-        batch_size, length = self.segment_mask.shape
-        _, mask, _ = self.embedder._fold_long_sequences(self.segment_mask.long(), self.segment_mask)
-        if len(states) == batch_size != len(mask):
-            padding = mask.numel() // batch_size - length
-            states = torch.nn.functional.pad(states, (0, 0, 0, padding))
-            states = states.reshape(*mask.shape, -1)
-        return self.embedder._unfold_long_sequences(states, mask, batch_size, length)
+def batch_tensors(model: Model, instances: List[Instance]) -> Dict[str, Any]:
+    """Indexed instances as a padded batch on the model's device, ready for `model.forward`."""
+    return util.move_to_device(Batch(instances).as_tensor_dict(), model._get_prediction_device())
 
 
 def predictions(model: Model, outputs: Dict[str, Any], batch_size: int) -> List[Dict[str, Any]]:
     """A forward pass' outputs as `Predictor.predict_batch_instance` would give them."""
-    detached = {k: v.detach() if isinstance(v, torch.Tensor) else v for k, v in outputs.items()}
+    detached = {k: _plain(v) if isinstance(v, torch.Tensor) else v for k, v in outputs.items()}
     readable = model.make_output_human_readable(detached)
     separated: List[Dict[str, Any]] = [{} for _ in range(batch_size)]
     for name, output in readable.items():
         if isinstance(output, torch.Tensor):
             output = output.unsqueeze(0) if output.dim() == 0 else output
-            output = output.float() if output.is_floating_point() else output
             output = output.cpu().numpy()
         if len(output) != batch_size:
             continue
@@ -209,29 +203,10 @@ def predictions(model: Model, outputs: Dict[str, Any], batch_size: int) -> List[
     return separated
 
 
-def class_logits(outputs: Dict[str, Any]) -> torch.Tensor:
-    """
-    The classifier's logits. Shape: (batch, classes).
-
-    # Raises
-
-    `ConfigurationError`
-        If the model's output has no logits of this shape.
-    """
-    for name in ("logits", "label_logits"):
-        logits = outputs.get(name)
-        if isinstance(logits, torch.Tensor) and logits.dim() == 2:
-            return logits
-    raise ConfigurationError(
-        "the model's output must have `logits` or `label_logits` of shape (batch, classes); it has "
-        f"{', '.join(sorted(outputs)) or 'nothing'}"
-    )
-
-
-def label_names(model: Model) -> Dict[int, str]:
-    """Class index -> label."""
-    namespace = getattr(model, "_label_namespace", "labels")
-    return dict(model.vocab.get_index_to_token_vocabulary(namespace))
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    """Without graph, and in a type that NumPy knows."""
+    tensor = tensor.detach()
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def mend_token_namespace(model: Model, reader: DatasetReader) -> None:
@@ -243,7 +218,9 @@ def mend_token_namespace(model: Model, reader: DatasetReader) -> None:
     """
     indexers = getattr(reader, "_token_indexers", None) or {}
     namespaces = {
-        i._namespace for i in indexers.values() if isinstance(i, PretrainedTransformerIndexer)
+        _matched(indexer)._namespace
+        for indexer in indexers.values()
+        if isinstance(indexer, TRANSFORMER_INDEXERS)
     }
     if isinstance(model, BasicClassifier) and model._namespace == "tokens" and len(namespaces) == 1:
         model._namespace = namespaces.pop()

@@ -1,5 +1,6 @@
 """Tiny seeded models, built here; nothing is downloaded."""
 
+import copy
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -187,8 +188,11 @@ def build_predictor(
     vocabulary = Vocabulary.empty()
     for label in labels:
         vocabulary.add_token_to_namespace(label, "labels")
-    dataset_reader = DatasetReader.from_params(Params(reader or reader_config(model_name)))
-    classifier = Model.from_params(Params(model or model_config(model_name)), vocab=vocabulary)
+    # Params takes out what it has read, and the two may share parts.
+    reader = copy.deepcopy(reader or reader_config(model_name))
+    model = copy.deepcopy(model or model_config(model_name))
+    dataset_reader = DatasetReader.from_params(Params(reader))
+    classifier = Model.from_params(Params(model), vocab=vocabulary)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in classifier.named_parameters():

@@ -5,12 +5,30 @@ from torch import nn
 
 from allennlp_layer_saliency import hf_models
 from allennlp_layer_saliency.core.capture import capture
-from tests.conftest import reseed_weights, save_bert, save_roberta
+from tests.conftest import hook_count, reseed_weights, save_bert, save_roberta
 
 COMMON = dict(vocab_size=40, num_hidden_layers=3, hidden_size=16, num_attention_heads=2)
 ENCODER = dict(COMMON, intermediate_size=24, max_position_embeddings=20)
 # Every architecture of the table, tiny: (config, its language model class).
 TINY = {
+    "albert": (
+        transformers.AlbertConfig(**ENCODER, embedding_size=8, num_hidden_groups=2),
+        "AlbertForMaskedLM",
+    ),
+    "bart": (
+        transformers.BartConfig(
+            vocab_size=40,
+            d_model=16,
+            encoder_layers=3,
+            decoder_layers=2,
+            encoder_attention_heads=2,
+            decoder_attention_heads=2,
+            encoder_ffn_dim=24,
+            decoder_ffn_dim=24,
+            max_position_embeddings=20,
+        ),
+        "BartForConditionalGeneration",
+    ),
     "bert": (transformers.BertConfig(**ENCODER), "BertForMaskedLM"),
     "camembert": (
         transformers.CamembertConfig(**ENCODER, pad_token_id=1),
@@ -35,13 +53,18 @@ TINY = {
     "mpnet": (transformers.MPNetConfig(**ENCODER), "MPNetForMaskedLM"),
     "roberta": (transformers.RobertaConfig(**ENCODER), "RobertaForMaskedLM"),
     "xlm-roberta": (transformers.XLMRobertaConfig(**ENCODER), "XLMRobertaForMaskedLM"),
+    "xlnet": (
+        transformers.XLNetConfig(vocab_size=40, d_model=16, n_layer=3, n_head=2, d_inner=24),
+        "XLNetLMHeadModel",
+    ),
 }
 
 
 def tiny(model_type):
+    """A model of the type; of an encoder-decoder model its encoder."""
     model = transformers.AutoModel.from_config(TINY[model_type][0]).eval()
     reseed_weights(model, 5)
-    return model
+    return model.get_encoder() if model.config.is_encoder_decoder else model
 
 
 def test_every_architecture_is_tested():
@@ -55,16 +78,62 @@ def test_taps_read_the_models_own_hidden_states(model_type):
     weight = torch.randn(16, generator=torch.Generator().manual_seed(1))
 
     def score(output):
-        return (output.last_hidden_state[:, -1] * weight).sum(-1) ** 2
+        return ((output.last_hidden_state[:, -1] * weight).sum(-1) ** 2).unsqueeze(0)
 
-    taps = dict(enumerate(hf_models.layer_taps(model)))
-    captured = capture(model, taps, lambda: model(input_ids=ids), score)
+    layers = hf_models.layers_of(model)
+    taps = dict(enumerate(layers.taps))
+    captured = capture(model, taps, lambda: model(input_ids=ids), score, layers.word_embeddings)
+    assert torch.equal(captured.token_ids[0], ids)
     output = model(input_ids=ids, output_hidden_states=True)
     assert len(taps) == len(output.hidden_states) == 4
+    for layer, state in enumerate(output.hidden_states):
+        assert torch.allclose(captured.hidden_states[layer][0], state, atol=1e-6)
+    if model_type == "xlnet":
+        return  # its hidden_states are copies outside the graph
     gradients = torch.autograd.grad(score(output).sum(), output.hidden_states)
-    for layer, (state, gradient) in enumerate(zip(output.hidden_states, gradients)):
-        assert torch.allclose(captured.hidden_states[layer], state, atol=1e-6)
-        assert torch.allclose(captured.gradients[layer], gradient, atol=1e-5)
+    for layer, gradient in enumerate(gradients):
+        assert torch.allclose(captured.gradients[0][layer][0], gradient, atol=1e-5)
+
+
+@pytest.mark.parametrize("model_type", ["albert", "gpt2", "xlnet"])
+@pytest.mark.parametrize("layer", [0, 1, 3])
+def test_gradients_are_those_of_the_following_layers(model_type, layer):
+    """Against central differences: the tapped state is moved, and the score read."""
+    model = tiny(model_type).double()
+    ids = torch.tensor([[5, 6, 7, 8]])
+    generator = torch.Generator().manual_seed(layer)
+    weight = torch.randn(16, generator=generator, dtype=torch.double)
+    tap = hf_models.layers_of(model).taps[layer]
+
+    def score(output):
+        return (output.last_hidden_state[:, -1] * weight).sum(-1, keepdim=True)
+
+    captured = capture(model, {layer: tap}, lambda: model(input_ids=ids), score)
+    state = captured.hidden_states[layer][0]
+    direction = torch.randn(state.shape, generator=generator, dtype=torch.double)
+    direction[:, :-1] *= 0.1  # the last layer's score depends on the last position only
+
+    def moved(step):
+        count = 0
+
+        def hook(module, inputs, output):
+            nonlocal count
+            count += 1
+            if (count - 1) % tap.calls != tap.call:
+                return None
+            new = state + step * direction
+            new = new.transpose(0, 1) if tap.time_major else new
+            return (new, *output[1:]) if isinstance(output, tuple) else new
+
+        handle = tap.module.register_forward_hook(hook)
+        with torch.no_grad():
+            value = score(model(input_ids=ids)).item()
+        handle.remove()
+        return value
+
+    wanted = (moved(1e-4) - moved(-1e-4)) / 2e-4
+    got = (captured.gradients[0][layer][0] * direction).sum().item()
+    assert got == pytest.approx(wanted, rel=1e-5)
 
 
 @pytest.mark.parametrize("model_type", TINY)
@@ -76,7 +145,7 @@ def test_the_head_alone_gives_the_whole_models_logits(model_type, tmp_path):
     ids = torch.tensor([[5, 6, 7, 8]])
     with torch.no_grad():
         wanted = lm(input_ids=ids).logits[0]
-        hidden_states = lm.base_model(input_ids=ids).last_hidden_state[0]
+        hidden_states = lm.base_model(input_ids=ids)[0][0]
     decoder = hf_models.load_lm_head(str(tmp_path))
     assert torch.allclose(decoder.logits(hidden_states), wanted, atol=1e-5)
     assert (decoder.vocabulary_size, decoder.hidden_size) == (40, 16)
@@ -84,9 +153,9 @@ def test_the_head_alone_gives_the_whole_models_logits(model_type, tmp_path):
 
 
 def test_a_final_norm_is_known():
-    assert hf_models.final_norm(tiny("bert")) is None
+    assert hf_models.layers_of(tiny("bert")).final_norm is None
     gpt2 = tiny("gpt2")
-    assert hf_models.final_norm(gpt2) is gpt2.ln_f
+    assert hf_models.layers_of(gpt2).final_norm is gpt2.ln_f
 
 
 def test_a_model_without_an_lm_head_is_refused(tmp_path):
@@ -147,12 +216,72 @@ def test_find_transformer():
         hf_models.find_transformer(Classifier(linear=nn.Linear(2, 2)))
 
 
-def test_an_unknown_architecture_is_refused():
-    model = transformers.AutoModel.from_config(
-        transformers.SqueezeBertConfig(**COMMON, intermediate_size=16, embedding_size=16)
+# Architectures that the table does not name: (config, path of the blocks, of the final norm).
+OTHERS = {
+    "megatron-bert": (transformers.MegatronBertConfig(**ENCODER), "encoder.layer", "encoder.ln"),
+    "gpt_neo": (
+        transformers.GPTNeoConfig(
+            vocab_size=40,
+            hidden_size=16,
+            num_layers=2,
+            num_heads=2,
+            attention_types=[[["global", "local"], 1]],
+            max_position_embeddings=20,
+        ),
+        "h",
+        "ln_f",
+    ),
+    "roformer": (transformers.RoFormerConfig(**ENCODER), "encoder.layer", None),
+    "data2vec-text": (transformers.Data2VecTextConfig(**ENCODER), "encoder.layer", None),
+    "layoutlm": (transformers.LayoutLMConfig(**ENCODER), "encoder.layer", None),
+    "mbart": (
+        transformers.MBartConfig(
+            vocab_size=40, d_model=16, encoder_layers=3, encoder_ffn_dim=24, decoder_layers=1
+        ),
+        "layers",
+        "layer_norm",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_an_architecture_that_is_not_in_the_table_is_recognised(name):
+    config, blocks, norm = OTHERS[name]
+    assert config.model_type not in hf_models.ARCHITECTURES
+    model = transformers.AutoModel.from_config(config)
+    reseed_weights(model, 5)
+    model = (model.get_encoder() if config.is_encoder_decoder else model).train()
+    layers = hf_models.layers_of(model)
+    assert model.training and hook_count(model) == 0
+    assert [tap.module for tap in layers.taps[1:-1]] == list(model.get_submodule(blocks))[:-1]
+    assert layers.final_norm is (norm and model.get_submodule(norm))
+    ids = torch.tensor([[5, 6, 7, 8], [9, 10, 11, 12]])
+    taps = dict(enumerate(layers.taps))
+    captured = capture(
+        model, taps, lambda: model(input_ids=ids), lambda o: o[0].sum(-1)[:, 1].unsqueeze(0)
     )
-    with pytest.raises(ValueError, match="'squeezebert' are not supported.*encoder.layers"):
-        hf_models.layer_taps(model)
+    with torch.no_grad():
+        wanted = model.eval()(input_ids=ids, output_hidden_states=True).hidden_states
+    assert len(wanted) == len(taps)
+    for layer, state in enumerate(wanted):
+        assert torch.allclose(captured.hidden_states[layer][0], state, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "config, lists",
+    [
+        (
+            transformers.SqueezeBertConfig(**COMMON, intermediate_size=16, embedding_size=16),
+            "encoder.layers",
+        ),
+        (transformers.XLMConfig(vocab_size=40, emb_dim=16, n_layers=3, n_heads=2), "attentions"),
+    ],
+    ids=["rearranges its states", "no list of blocks"],
+)
+def test_an_architecture_that_is_not_recognised_is_refused(config, lists):
+    model = transformers.AutoModel.from_config(config)
+    with pytest.raises(ValueError, match=f"'{config.model_type}' are not supported.*{lists}"):
+        hf_models.layers_of(model)
 
 
 def test_max_positions(tmp_path):
@@ -163,7 +292,7 @@ def test_max_positions(tmp_path):
     assert hf_models.max_positions(TINY["gpt2"][0]) == 20
 
 
-@pytest.mark.parametrize("model_type", ["roberta", "mpnet", "bert", "gpt2"])
+@pytest.mark.parametrize("model_type", ["roberta", "mpnet", "bert", "gpt2", "bart"])
 def test_max_positions_is_what_the_model_can_take(model_type):
     model = tiny(model_type)
     room = hf_models.max_positions(model.config)

@@ -3,9 +3,10 @@
 This is the only module with hooks.
 """
 
+import random
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, Mapping
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -21,37 +22,48 @@ class Tap:
 
     module : `torch.nn.Module`
     call : `int`
-        Which of the module's calls in one forward pass, for a module that serves several layers.
+        Which of the module's calls while the transformer runs once, for a module that serves several
+        layers.
     calls : `int`
-        How often the module is called in one forward pass.
+        How often the module is called while the transformer runs once.
+    time_major : `bool`
+        Whether the module's states are (positions, batch, hidden).
     """
 
     module: torch.nn.Module
     call: int = 0
     calls: int = 1
+    time_major: bool = False
 
 
 @dataclass(frozen=True)
 class Capture:
     """
-    What one pass over a batch leaves behind.
+    What one forward pass over a batch leaves behind.
+
+    The transformer runs once for each text of an instance; the innermost lists have one tensor for each
+    of these runs, in their order.
 
     # Parameters
 
     outputs : `Any`
         What the model returned, its tensors still with what is left of their graph.
     scores : `torch.Tensor`
-        Shape: (batch,). The explained score y_c of each instance. Detached, as all below.
-    hidden_states : `Dict[int, torch.Tensor]`
-        Layer -> h_l. Shape: (batch, positions, hidden).
-    gradients : `Dict[int, torch.Tensor]`
-        Layer -> D_l, the gradient of each instance's own score. Shape: as `hidden_states`.
+        Shape: (targets, batch). The explained scores y_c of each instance. Detached, as all below.
+    token_ids : `List[torch.Tensor]`
+        What the transformer was given. Shape of each: (rows, positions).
+    hidden_states : `Dict[int, List[torch.Tensor]]`
+        Layer -> h_l. Shape of each: (rows, positions, hidden).
+    gradients : `List[Dict[int, List[torch.Tensor]]]`
+        One entry for each target: layer -> D_l, the gradient of each instance's own score. Shapes as
+        those of `hidden_states`.
     """
 
     outputs: Any
     scores: Tensor
-    hidden_states: Dict[int, Tensor]
-    gradients: Dict[int, Tensor]
+    token_ids: List[Tensor]
+    hidden_states: Dict[int, List[Tensor]]
+    gradients: List[Dict[int, List[Tensor]]]
 
 
 def capture(
@@ -59,6 +71,7 @@ def capture(
     taps: Mapping[int, Tap],
     forward: Callable[[], Any],
     score: Callable[[Any], Tensor],
+    word_embeddings: Optional[torch.nn.Module] = None,
 ) -> Capture:
     """
     Run the model once and differentiate its scores with respect to the hidden states at `taps`.
@@ -76,58 +89,69 @@ def capture(
     forward : `Callable[[], Any]`
         Runs the model on the batch.
     score : `Callable[[Any], torch.Tensor]`
-        From what `forward` returned to y_c, of shape (batch,). An instance's score must depend on that
-        instance alone.
+        From what `forward` returned to y_c, of shape (targets, batch); there may be no target. An
+        instance's scores must depend on that instance alone.
+    word_embeddings : `torch.nn.Module`, optional
+        The module that the transformer gives its token ids to. Left out, `token_ids` stays empty.
 
     # Raises
 
     `ValueError`
-        If a tap's module did not run, ran more often than expected, or does not lead to the score.
+        If a tap's module did not run, or does not lead to the scores.
     """
-    lowest = min(taps)
-    states: Dict[int, Tensor] = {}
+    layers = sorted(taps)
+    lowest = layers[0]
+    states: Dict[int, List[Tensor]] = {layer: [] for layer in layers}
+    latest_ids: List[Tensor] = []
+    token_ids: List[Tensor] = []
 
     def read(layer: int, output: Any) -> Any:
-        if layer in states:
-            raise ValueError(
-                f"layer {layer} ran more than once in one forward pass; only models that encode their "
-                "input in a single pass are supported"
-            )
         hidden_state = output[0] if isinstance(output, tuple) else output
         if layer != lowest:
-            states[layer] = hidden_state
+            states[layer].append(hidden_state)
             return None
         # From here on the graph is wanted: the caller's `no_grad` ends with the lowest layer.
         torch.set_grad_enabled(True)
         leaf = hidden_state.detach().requires_grad_()
-        states[layer] = leaf
+        states[layer].append(leaf)
+        # The decoder of an encoder-decoder model uses the same embeddings, after the encoder has run.
+        token_ids.extend(latest_ids)
         return (leaf,) + tuple(output[1:]) if isinstance(output, tuple) else leaf
 
-    # cuDNN can't differentiate recurrent layers in evaluation mode.
-    without_cudnn = torch.backends.cudnn.flags(enabled=False)
-    with torch.inference_mode(False), without_cudnn, _evaluation_without_parameter_gradients(model):
-        with torch.no_grad(), _hooks(taps, read):
+    with evaluation(model):
+        with torch.no_grad(), _hooks(taps, read), _latest_input(word_embeddings, latest_ids):
             outputs = forward()
-        missing = sorted(set(taps) - set(states))
+        runs = len(states[lowest])
+        missing = [layer for layer in layers if not runs or len(states[layer]) != runs]
         if missing:
             raise ValueError(f"layers {missing} did not run in the forward pass")
         with torch.enable_grad():
             scores = score(outputs)
-        layers = sorted(states)
-        if not scores.requires_grad:
-            raise ValueError(f"the explained score does not depend on layer {lowest}")
-        gradients = torch.autograd.grad(
-            scores.sum(), [states[layer] for layer in layers], allow_unused=True
-        )
-    for layer, gradient in zip(layers, gradients):
-        if gradient is None:
-            raise ValueError(f"the explained score does not depend on layer {layer}")
+        gradients = [
+            _gradients(scores[target].sum(), states, retain_graph=target < len(scores) - 1)
+            for target in range(len(scores))
+        ]
     return Capture(
         outputs=outputs,
         scores=scores.detach(),
-        hidden_states={layer: states[layer].detach() for layer in layers},
-        gradients=dict(zip(layers, gradients)),
+        token_ids=[_batch_major(ids, taps[lowest]) for ids in token_ids],
+        hidden_states=_all_batch_major(states, taps),
+        gradients=[_all_batch_major(gradient, taps) for gradient in gradients],
     )
+
+
+@contextmanager
+def recorded(*modules: torch.nn.Module) -> Iterator[List[Tuple[torch.nn.Module, Any]]]:
+    """A list to which each of the modules' outputs is added while the block runs, in order."""
+    outputs: List[Tuple[torch.nn.Module, Any]] = []
+
+    def record(module: torch.nn.Module, _: Any, output: Any) -> None:
+        outputs.append((module, output))
+
+    with ExitStack() as stack:
+        for module in modules:
+            stack.callback(module.register_forward_hook(record).remove)
+        yield outputs
 
 
 @contextmanager
@@ -162,6 +186,64 @@ def preserved(model: torch.nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def evaluation(model: torch.nn.Module) -> Iterator[None]:
+    """
+    Switch off training mode, the parameters' `requires_grad` and inference mode while the block runs,
+    and keep random numbers as they were.
+
+    The flags are set one by one: `Model.eval()` is overridden by modules that keep some parts as they
+    are. Without parameters that want a gradient, autograd saves fewer activations.
+    """
+    training = [module for module in model.modules() if module.training]
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    # Some models draw numbers for layers to drop in evaluation mode too.
+    python_numbers, torch_numbers = random.getstate(), torch.get_rng_state()
+    try:
+        for module in training:
+            module.training = False
+        for parameter in trainable:
+            parameter.requires_grad_(False)
+        # cuDNN can't differentiate recurrent layers in evaluation mode.
+        with torch.inference_mode(False), torch.backends.cudnn.flags(enabled=False):
+            yield
+    finally:
+        random.setstate(python_numbers)
+        torch.set_rng_state(torch_numbers)
+        for module in training:
+            module.training = True
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+
+
+def _gradients(
+    score: Tensor, states: Dict[int, List[Tensor]], retain_graph: bool
+) -> Dict[int, List[Tensor]]:
+    """The score's gradients with respect to the states, in their structure."""
+    if not score.requires_grad:
+        raise ValueError(f"the explained score does not depend on layer {min(states)}")
+    flat = [state for of_layer in states.values() for state in of_layer]
+    found = iter(torch.autograd.grad(score, flat, allow_unused=True, retain_graph=retain_graph))
+    gradients = {layer: [next(found) for _ in of_layer] for layer, of_layer in states.items()}
+    for layer, of_layer in gradients.items():
+        if any(gradient is None for gradient in of_layer):
+            raise ValueError(f"the explained score does not depend on layer {layer}")
+    return gradients
+
+
+def _all_batch_major(
+    tensors: Dict[int, List[Tensor]], taps: Mapping[int, Tap]
+) -> Dict[int, List[Tensor]]:
+    return {
+        layer: [_batch_major(tensor.detach(), taps[layer]) for tensor in of_layer]
+        for layer, of_layer in tensors.items()
+    }
+
+
+def _batch_major(tensor: Tensor, tap: Tap) -> Tensor:
+    return tensor.transpose(0, 1) if tap.time_major else tensor
+
+
+@contextmanager
 def _hooks(taps: Mapping[int, Tap], read: Callable[[int, Any], Any]) -> Iterator[None]:
     """Call `read(layer, output)` for each tap; what it returns, unless None, replaces the output."""
 
@@ -182,23 +264,13 @@ def _hooks(taps: Mapping[int, Tap], read: Callable[[int, Any], Any]) -> Iterator
 
 
 @contextmanager
-def _evaluation_without_parameter_gradients(model: torch.nn.Module) -> Iterator[None]:
-    """
-    Switch off training mode and the parameters' `requires_grad`.
+def _latest_input(module: Optional[torch.nn.Module], latest: List[Tensor]) -> Iterator[None]:
+    """Keep the tensor that the module was given last, as the only item of `latest`."""
 
-    The flags are set one by one: `Model.eval()` is overridden by modules that keep some parts as they
-    are. Without parameters that want a gradient, autograd saves fewer activations.
-    """
-    training = [module for module in model.modules() if module.training]
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    try:
-        for module in training:
-            module.training = False
-        for parameter in trainable:
-            parameter.requires_grad_(False)
+    def keep(_: torch.nn.Module, inputs: Any) -> None:
+        latest[:] = inputs[:1]
+
+    with ExitStack() as stack:
+        if module is not None:
+            stack.callback(module.register_forward_pre_hook(keep).remove)
         yield
-    finally:
-        for module in training:
-            module.training = True
-        for parameter in trainable:
-            parameter.requires_grad_(True)

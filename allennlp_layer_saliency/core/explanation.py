@@ -9,16 +9,17 @@ from torch import Tensor
 class LayerExplanation:
     """
     Layers are counted as in `hidden_states`: 0 is the embedding output, L the last block's output.
+    Positions are word pieces. Tokens are what is scored: word pieces, or words made of them.
 
     # Parameters
 
     layer : `int`
     scores : `torch.Tensor`
-        Shape: (batch, positions). Signed, in units of the explained score; 0 at padding.
+        Shape: (batch, tokens). Signed, in units of the explained score; 0 at padding.
     lost : `torch.Tensor`
         Shape: (batch,). Saliency that no piece of the input took.
     source_positions : `torch.Tensor`
-        Shape: (batch, positions, sources). The positions that gave each position most.
+        Shape: (batch, tokens, sources). The positions that gave each token most.
     source_amounts : `torch.Tensor`
         Shape: as `source_positions`. Signed.
     top_ids : `torch.Tensor`

@@ -10,6 +10,8 @@ from torch import Tensor
 
 SPECIAL_TOKENS = ("zero", "keep", "exclude")
 
+WORD_AGGREGATIONS = ("sum", "mean", "max")
+
 
 def receiving_positions(mask: Tensor, special: Tensor, special_tokens: str) -> Tensor:
     """
@@ -53,6 +55,52 @@ def projected_contributions(gradients: Tensor, piece_embeddings: Tensor, shares:
     return shares * torch.bmm(gradients, piece_embeddings.transpose(1, 2))
 
 
+def of_words(contributions: Tensor, words: Tensor, count: int, how: str) -> Tensor:
+    """
+    What each word receives, from what its word pieces do.
+
+    # Parameters
+
+    contributions : `torch.Tensor`
+        Shape: (batch, positions, positions).
+    words : `torch.Tensor`
+        The word that each position belongs to, -1 for none. Shape: (batch, positions).
+    count : `int`
+        Words of an instance, padding included.
+    how : `str`
+        "sum" or "mean" of its pieces' signed amounts, or "max": those of the piece whose score is
+        largest in absolute value.
+
+    # Returns
+
+    `torch.Tensor`
+        Shape: (batch, positions, count).
+
+    # Raises
+
+    `ValueError`
+        On an unknown `how`.
+    """
+    check_word_aggregation(how)
+    # Shape: (batch, positions, count)
+    member = words.unsqueeze(2) == torch.arange(count, device=words.device)
+    if how == "max":
+        size = contributions.sum(1).abs().unsqueeze(2).masked_fill(~member, -1.0)
+        # Shape: (batch, 1, count); argmax takes the first of equal pieces.
+        largest = size.argmax(dim=1, keepdim=True)
+        member = member & torch.zeros_like(member).scatter(1, largest, True)
+    share = member.to(contributions.dtype)
+    if how == "mean":
+        share = share / share.sum(1, keepdim=True).clamp(min=1)
+    return torch.bmm(contributions, share)
+
+
+def check_word_aggregation(how: str) -> None:
+    """Raise a `ValueError` unless it is one of the three known ways."""
+    if how not in WORD_AGGREGATIONS:
+        raise ValueError(f"word_aggregation must be one of {WORD_AGGREGATIONS}; got {how!r}")
+
+
 def token_scores(received: Tensor, special: Tensor, special_tokens: str) -> Tensor:
     """
     Each position's signed score, from what it received of all. Shapes: (batch, positions).
@@ -80,12 +128,12 @@ def lost(own: Tensor, shares: Tensor) -> Tensor:
 
 def sources(contributions: Tensor, at_most: int = 5) -> Tuple[Tensor, Tensor]:
     """
-    For each position the positions that gave it most, by absolute amount, and the signed amounts.
+    For each token the positions that gave it most, by absolute amount, and the signed amounts.
 
     # Returns
 
     `Tuple[torch.Tensor, torch.Tensor]`
-        Positions and amounts, both (batch, positions, k) with k = min(at_most, positions).
+        Positions and amounts, both (batch, tokens, k) with k = min(at_most, positions).
     """
     given = contributions.transpose(1, 2)
     positions = given.abs().topk(min(at_most, given.size(2)), dim=2).indices

@@ -11,12 +11,18 @@ from allennlp.common.checks import ConfigurationError
 from allennlp.common.params import Params
 from allennlp.common.util import JsonDict, sanitize
 from allennlp.data import DatasetReader, Instance
-from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
+from allennlp.interpret.saliency_interpreters import (
+    IntegratedGradient,
+    SaliencyInterpreter,
+    SimpleGradient,
+    SmoothGradient,
+)
 from allennlp.models import Model
 from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.allennlp_access import (
     check_has_words,
+    instances_of,
     mend_token_namespace,
     metadata_id,
     metrics_preserved,
@@ -25,9 +31,12 @@ from allennlp_layer_saliency.allennlp_access import (
     tokens_and_offsets,
 )
 from allennlp_layer_saliency.core.capture import preserved
-from allennlp_layer_saliency.saliency_interpreters import Explained, LayerInterpreter
+from allennlp_layer_saliency.saliency_interpreters import Explained, LayerInterpreter, Prepared
 
 logger = logging.getLogger(__name__)
+
+# They number the texts of an instance from the last one.
+_REVERSED = (SimpleGradient, IntegratedGradient, SmoothGradient)
 
 
 class Line(dict):
@@ -65,9 +74,9 @@ class SaliencyPredictor(Predictor):
     interpreter : `Union[str, Dict[str, Any]]`
         A jsonnet or JSON file with the interpreter's configuration, that configuration itself, or a
         registered name.
-    inner : `str`, optional
-        Registered name of the predictor that turns a line into an instance. Left out: the model's
-        default predictor.
+    inner : `Union[str, Dict[str, Any]]`, optional
+        The predictor that turns a line into an instance: its registered name, or an object with its
+        `type` and arguments of its own. Left out: the model's default predictor.
     """
 
     def __init__(
@@ -75,7 +84,7 @@ class SaliencyPredictor(Predictor):
         model: Model,
         dataset_reader: DatasetReader,
         interpreter: Union[str, Dict[str, Any]] = "decoded-layer-saliency",
-        inner: Optional[str] = None,
+        inner: Optional[Union[str, Dict[str, Any]]] = None,
         **unknown: Any,
     ) -> None:
         if unknown:
@@ -115,12 +124,12 @@ class SaliencyPredictor(Predictor):
 
     def predict_batch_json(self, inputs: List[JsonDict]) -> List[JsonDict]:
         results: List[Optional[JsonDict]] = [None] * len(inputs)
-        instances: Dict[int, Instance] = {}
+        instances: Dict[int, List[Instance]] = {}
         for i, line in enumerate(inputs):
             try:
                 if isinstance(line, Line) and line.error:
                     raise ConfigurationError(line.error)
-                instances[i] = self._json_to_instance(line)
+                instances[i] = self._instances_of(line)
             except Exception as error:
                 results[i] = self._failed(line.get("id"), _number(line), error)
         explained = self._explain(list(instances.values()), [inputs[i] for i in instances])
@@ -133,14 +142,15 @@ class SaliencyPredictor(Predictor):
 
     def predict_batch_instance(self, instances: List[Instance]) -> List[JsonDict]:
         results = []
-        for instance, outcome in zip(instances, self._explain(instances, [None] * len(instances))):
+        outcomes = self._explain([[instance] for instance in instances], [None] * len(instances))
+        for instance, outcome in zip(instances, outcomes):
             self._lines += 1
             results.append(self._output(metadata_id(instance), self._lines, outcome))
         return results
 
-    def _json_to_instance(self, json_dict: JsonDict) -> Instance:
+    def _instances_of(self, json_dict: JsonDict) -> List[Instance]:
         try:
-            return self.inner._json_to_instance(json_dict)
+            return instances_of(self.inner, json_dict)
         except KeyError as error:
             if error.args[0] in json_dict:
                 raise
@@ -158,44 +168,52 @@ class SaliencyPredictor(Predictor):
             raise ConfigurationError(f"a text is wanted, but {', '.join(others)}") from error
 
     def _explain(
-        self, instances: List[Instance], lines: List[Optional[JsonDict]]
+        self, inputs: List[List[Instance]], lines: List[Optional[JsonDict]]
     ) -> List[Union[Explained, Exception]]:
-        """Explain all together if the interpreter can; one that fails does not fail the others."""
-        outcomes: Dict[int, Union[Explained, Exception]] = {}
-        for i, instance in enumerate(instances):
+        """
+        Explain all together if the interpreter can; one that fails does not fail the others.
+
+        An input is an instance, or those of the windows that the inner predictor makes of it.
+        """
+        if isinstance(self.interpreter, LayerInterpreter):
+            return self._explain_with_ours(inputs, self.interpreter)
+        outcomes: List[Union[Explained, Exception]] = []
+        for (instance, *_), line in zip(inputs, lines):
             try:
-                self._check(instance)
+                outcomes.append(self._explain_with_foreign(instance, line))
             except Exception as error:
-                outcomes[i] = error
-        left = [i for i in range(len(instances)) if i not in outcomes]
-        if len(left) > 1 and isinstance(self.interpreter, LayerInterpreter):
+                logger.debug("an input can't be explained", exc_info=True)
+                outcomes.append(error)
+        return outcomes
+
+    def _explain_with_ours(
+        self, inputs: List[List[Instance]], interpreter: LayerInterpreter
+    ) -> List[Union[Explained, Exception]]:
+        outcomes: Dict[int, Union[Explained, Exception]] = {}
+        prepared: Dict[int, Prepared] = {}
+        for i, instances in enumerate(inputs):
             try:
-                outcomes.update(zip(left, self.interpreter.explain([instances[i] for i in left])))
-            except Exception:
-                logger.debug("the batch failed; explaining its inputs one by one", exc_info=True)
-        for i in left:
-            if i in outcomes:
-                continue
-            try:
-                if isinstance(self.interpreter, LayerInterpreter):
-                    (outcomes[i],) = self.interpreter.explain([instances[i]])
-                else:
-                    outcomes[i] = self._explain_with_foreign(instances[i], lines[i])
+                prepared[i] = interpreter.prepare(instances)
             except Exception as error:
                 logger.debug("an input can't be explained", exc_info=True)
                 outcomes[i] = error
-        return [outcomes[i] for i in range(len(instances))]
-
-    def _check(self, instance: Instance) -> None:
-        if isinstance(self.interpreter, LayerInterpreter):
-            self.interpreter.check(instance)
-        else:
-            for field in text_fields(instance).values():
-                check_has_words(field, self._special_ids)
+        try:
+            outcomes.update(zip(prepared, interpreter.explain(list(prepared.values()))))
+        except Exception:
+            logger.debug("the batch failed; explaining its inputs one by one", exc_info=True)
+            for i, alone in prepared.items():
+                try:
+                    (outcomes[i],) = interpreter.explain([alone])
+                except Exception as error:
+                    logger.debug("an input can't be explained", exc_info=True)
+                    outcomes[i] = error
+        return [outcomes[i] for i in range(len(inputs))]
 
     def _explain_with_foreign(self, instance: Instance, line: Optional[JsonDict]) -> Explained:
         """Run an interpreter that only knows `saliency_interpret_from_json`, such as the built-ins."""
         fields = text_fields(instance)
+        for name, field in fields.items():
+            check_has_words(name, field, self._special_ids)
         with self._left_as_it_was():
             self._dataset_reader.apply_token_indexers(instance)
             outputs = self._model.forward_on_instance(instance)
@@ -206,14 +224,17 @@ class SaliencyPredictor(Predictor):
                 # The built-ins divide by a norm that can be 0; all-zero scores stay all-zero.
                 if key.startswith("grad_input_") and all(map(math.isnan, scores)):
                     entry[key] = [0.0] * len(scores)
-            if len(fields) == 1 and "grad_input_1" in entry:
-                (field,) = fields.values()
-                if len(entry["grad_input_1"]) != len(field.tokens):
+            in_order = list(fields.values())
+            if isinstance(self.interpreter, _REVERSED):
+                in_order.reverse()
+            for number, field in enumerate(in_order, start=1):
+                scores = entry.get(f"grad_input_{number}", [])
+                if len(scores) != len(field.tokens):
                     raise ConfigurationError(
-                        f"{type(self.interpreter).__name__} gave {len(entry['grad_input_1'])} scores for "
+                        f"{type(self.interpreter).__name__} gave {len(scores)} scores for "
                         f"{len(field.tokens)} tokens"
                     )
-                entry.update(tokens_and_offsets(field, self._special_ids))
+                entry.update(tokens_and_offsets(field, self._special_ids, number))
         return Explained(sanitize(outputs), explanation)
 
     @contextmanager
@@ -294,8 +315,11 @@ def interpreter_params(interpreter: Union[str, Dict[str, Any], Params]) -> Param
     return params
 
 
-def _inner_predictor(model: Model, dataset_reader: DatasetReader, name: Optional[str]) -> Predictor:
-    name = name or type(model).default_predictor
+def _inner_predictor(
+    model: Model, dataset_reader: DatasetReader, inner: Optional[Union[str, Dict[str, Any]]]
+) -> Predictor:
+    arguments = {"type": inner} if isinstance(inner, str) else dict(inner or {})
+    name = arguments.pop("type", type(model).default_predictor)
     if name is None:
         raise ConfigurationError(
             f"{type(model).__name__} has no default predictor; name one: --predictor-args "
@@ -303,7 +327,10 @@ def _inner_predictor(model: Model, dataset_reader: DatasetReader, name: Optional
         )
     if name not in Predictor.list_available() or name == "saliency":
         raise ConfigurationError(f"inner: no predictor to explain is registered as {name!r}")
-    return Predictor.by_name(name)(model, dataset_reader)
+    try:
+        return Predictor.by_name(name)(model, dataset_reader, **arguments)
+    except TypeError as error:
+        raise ConfigurationError(f"inner: {error}") from error
 
 
 @contextmanager

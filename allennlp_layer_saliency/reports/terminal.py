@@ -9,7 +9,7 @@ import argparse
 import json
 import os
 import re
-from typing import Iterator, List, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 from allennlp.common.util import JsonDict
 from rich.console import CONSOLE_SVG_FORMAT, Console
@@ -39,7 +39,8 @@ def render(line: JsonDict) -> Iterator[Text]:
         for shown in instance.get("layers", [instance]):
             explanation = {**instance, **shown}
             yield _heading(line, explanation)
-            yield _coloured_text(explanation)
+            for text in _texts(explanation):
+                yield _coloured_text(explanation, text)
             yield _best_tokens(explanation)
             yield from _evidence(explanation)
 
@@ -57,12 +58,22 @@ def _heading(line: JsonDict, explanation: JsonDict) -> Text:
     return Text("  ".join(parts), style="dim")
 
 
-def _coloured_text(explanation: JsonDict) -> Text:
+def _texts(explanation: JsonDict) -> List[int]:
+    """The numbers of the explained input's texts."""
+    prefix = "grad_input_"
+    return [int(key[len(prefix) :]) for key in explanation if key.startswith(prefix)]
+
+
+def _scores(explanation: JsonDict, text: int) -> List[float]:
+    return explanation.get(f"signed_{text}", explanation[f"grad_input_{text}"])
+
+
+def _coloured_text(explanation: JsonDict, number: int) -> Text:
     text = Text("  ")
-    scores = explanation.get("signed_1", explanation["grad_input_1"])
-    largest = max(map(abs, scores), default=0.0)
+    scores = [_scores(explanation, other) for other in _texts(explanation)]
+    largest = max((abs(score) for of_text in scores for score in of_text), default=0.0)
     end = 0
-    for word, offsets, score in _pieces(explanation, scores):
+    for word, offsets, score in _pieces(explanation, number):
         if offsets[0] > end:
             text.append(" ")
         end = offsets[1]
@@ -71,30 +82,31 @@ def _coloured_text(explanation: JsonDict) -> Text:
 
 
 def _best_tokens(explanation: JsonDict) -> Text:
-    scores = explanation.get("signed_1", explanation["grad_input_1"])
     sign = "+" if "signed_1" in explanation else ""
-    pieces = sorted(_pieces(explanation, scores), key=lambda piece: -abs(piece[2]))
+    pieces = [piece for text in _texts(explanation) for piece in _pieces(explanation, text)]
+    pieces.sort(key=lambda piece: -abs(piece[2]))
     listed = ", ".join(f"{word} {score:{sign}.2f}" for word, _, score in pieces[:SHOWN])
     return Text(f"  most salient tokens: {listed}")
 
 
 def _evidence(explanation: JsonDict) -> Iterator[Text]:
     """For the position that gave most: what it decodes to, and the words that the layer speaks of."""
-    if not any(explanation.get("decoded_1", [])):
+    given: Dict[Tuple[int, int], float] = {}
+    for text in _texts(explanation):
+        for sources in explanation.get(f"sources_{text}", []):
+            for source in sources:
+                place = source.get("text", 1), source["position"]
+                given[place] = given.get(place, 0.0) + abs(source["amount"])
+    if not given or not any(explanation["decoded_1"]):
         return
-    given: List[float] = [0.0] * len(explanation["tokens_1"])
-    for sources in explanation["sources_1"]:
-        for source in sources:
-            given[source["position"]] += abs(source["amount"])
-    position = max(range(len(given)), key=given.__getitem__)
+    text, position = max(given, key=lambda place: given[place])
+    pieces = explanation.get(f"pieces_{text}")
+    name = pieces[position]["piece"] if pieces else explanation[f"tokens_{text}"][position]
     decoded = ", ".join(
         f"{_plain(item['token'])} {item['probability']:.0%}"
-        for item in explanation["decoded_1"][position][:SHOWN]
+        for item in explanation[f"decoded_{text}"][position][:SHOWN]
     )
-    yield Text(
-        f"  most salient position: {position} ({_plain(explanation['tokens_1'][position])}), decodes to: "
-        f"{decoded}"
-    )
+    yield Text(f"  most salient position: {position} ({_plain(name)}), decodes to: {decoded}")
     words = ", ".join(
         f"{_plain(item['token'])} {item['score']:+.2f}"
         for item in explanation["vocabulary"][:SHOWN]
@@ -102,11 +114,11 @@ def _evidence(explanation: JsonDict) -> Iterator[Text]:
     yield Text(f"  most salient words of the vocabulary: {words}")
 
 
-def _pieces(
-    explanation: JsonDict, scores: List[float]
-) -> Iterator[Tuple[str, Tuple[int, int], float]]:
-    tokens, offsets_of = explanation.get("tokens_1", []), explanation.get("offsets_1", [])
-    for token, offsets, score in zip(tokens, offsets_of, scores):
+def _pieces(explanation: JsonDict, text: int) -> Iterator[Tuple[str, Tuple[int, int], float]]:
+    tokens, offsets_of = explanation.get(f"tokens_{text}", []), explanation.get(
+        f"offsets_{text}", []
+    )
+    for token, offsets, score in zip(tokens, offsets_of, _scores(explanation, text)):
         if offsets is not None:
             yield _plain(token), offsets, score
 

@@ -3,6 +3,7 @@ from allennlp_layer_saliency.saliency_interpreters.layer import LayerSaliency
 from allennlp_layer_saliency.saliency_interpreters.layer_interpreter import (
     Explained,
     LayerInterpreter,
+    Prepared,
 )
 from allennlp_layer_saliency.saliency_interpreters.projected_gradient import (
     ProjectedGradientSaliency,
@@ -13,5 +14,6 @@ __all__ = [
     "Explained",
     "LayerInterpreter",
     "LayerSaliency",
+    "Prepared",
     "ProjectedGradientSaliency",
 ]

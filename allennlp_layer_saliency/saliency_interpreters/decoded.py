@@ -12,12 +12,9 @@ from allennlp_layer_saliency.core.decoding import (
     top_ranked,
 )
 from allennlp_layer_saliency.core.scoring import receiving_positions
-from allennlp_layer_saliency.hf_models import final_norm
 from allennlp_layer_saliency.lm_heads import LMHead, PretrainedLMHead
-from allennlp_layer_saliency.saliency_interpreters.layer_interpreter import (
-    Inputs,
-    LayerInterpreter,
-)
+from allennlp_layer_saliency.saliency_interpreters.layer_interpreter import LayerInterpreter
+from allennlp_layer_saliency.text_layout import Inputs
 
 # Entries of the list of the most salient vocabulary items.
 VOCABULARY_ITEMS = 20
@@ -67,7 +64,7 @@ class DecodingInterpreter(LayerInterpreter):
     def _decode(
         self, inputs: Inputs, hidden_states: Tensor, weights: Tensor, decoded: Tensor, layer: int
     ) -> Decoding:
-        norm = final_norm(self._transformer)
+        norm = self._hf_layers.final_norm
         if norm is not None and layer != self._last_layer:
             with torch.no_grad():
                 hidden_states = norm(hidden_states.to(next(norm.parameters()).dtype)).float()

@@ -5,16 +5,11 @@ from allennlp.predictors import Predictor
 from torch import Tensor
 
 from allennlp_layer_saliency.core.explanation import LayerExplanation
-from allennlp_layer_saliency.core.scoring import (
-    decoded_contributions,
-    lost,
-    sources,
-    token_scores,
-)
+from allennlp_layer_saliency.core.scoring import decoded_contributions, lost
 from allennlp_layer_saliency.feature_aggregations import FeatureAggregation, GradientXInput
 from allennlp_layer_saliency.lm_heads import LMHead
 from allennlp_layer_saliency.saliency_interpreters.decoded import DecodingInterpreter, most_salient
-from allennlp_layer_saliency.saliency_interpreters.layer_interpreter import Inputs
+from allennlp_layer_saliency.text_layout import Inputs
 
 
 @SaliencyInterpreter.register("decoded-layer-saliency")
@@ -50,6 +45,9 @@ class DecodedLayerSaliency(DecodingInterpreter):
         nothing from other positions.
     decoded_top_k : `int`, optional (default = `10`)
         Decoded tokens listed per position. With 0, positions of weight 0 are not decoded.
+    word_aggregation : `str`, optional (default = `"sum"`)
+        For models that read words: a word's score is the "sum" or "mean" of its pieces' signed scores,
+        or the one that is largest in absolute value ("max").
     transformer : `str`, optional
         Dotted path to the transformer inside the model, where there are several.
     """
@@ -67,6 +65,7 @@ class DecodedLayerSaliency(DecodingInterpreter):
         contrast_class: Optional[Union[str, int]] = None,
         special_tokens: str = "zero",
         decoded_top_k: int = 10,
+        word_aggregation: str = "sum",
         transformer: Optional[str] = None,
     ) -> None:
         super().__init__(
@@ -80,6 +79,7 @@ class DecodedLayerSaliency(DecodingInterpreter):
             contrast_class=contrast_class,
             special_tokens=special_tokens,
             decoded_top_k=decoded_top_k,
+            word_aggregation=word_aggregation,
             transformer=transformer,
         )
         self._aggregation = aggregation or GradientXInput()
@@ -91,11 +91,11 @@ class DecodedLayerSaliency(DecodingInterpreter):
         decoded = inputs.mask if self._decoded_top_k else inputs.mask & (weights != 0)
         decoding = self._decode(inputs, hidden_states, weights, decoded, layer)
         contributions = decoded_contributions(weights, decoding.shares)
-        source_positions, source_amounts = sources(contributions)
+        scores, source_positions, source_amounts = self._received(inputs, contributions)
         vocabulary_ids, vocabulary_scores = most_salient(decoding.vocabulary)
         return LayerExplanation(
             layer=layer,
-            scores=token_scores(contributions.sum(1), inputs.special, self._special_tokens),
+            scores=scores,
             lost=lost(weights, decoding.shares),
             source_positions=source_positions,
             source_amounts=source_amounts,

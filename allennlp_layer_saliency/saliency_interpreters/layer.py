@@ -8,10 +8,8 @@ from torch import Tensor
 from allennlp_layer_saliency.core.explanation import LayerExplanation
 from allennlp_layer_saliency.core.scoring import token_scores
 from allennlp_layer_saliency.feature_aggregations import FeatureAggregation, GradientXInput
-from allennlp_layer_saliency.saliency_interpreters.layer_interpreter import (
-    Inputs,
-    LayerInterpreter,
-)
+from allennlp_layer_saliency.saliency_interpreters.layer_interpreter import LayerInterpreter
+from allennlp_layer_saliency.text_layout import Inputs
 
 
 @SaliencyInterpreter.register("layer-saliency")
@@ -40,6 +38,9 @@ class LayerSaliency(LayerInterpreter):
         A class whose score is subtracted from the explained one.
     special_tokens : `str`, optional (default = `"keep"`)
         "keep" their scores; "zero" and "exclude" both set them to 0 here, where nothing is handed on.
+    word_aggregation : `str`, optional (default = `"sum"`)
+        For models that read words: a word's score is the "sum" or "mean" of its pieces' signed scores,
+        or the one that is largest in absolute value ("max").
     transformer : `str`, optional
         Dotted path to the transformer inside the model, where there are several.
     """
@@ -53,6 +54,7 @@ class LayerSaliency(LayerInterpreter):
         target_class: Optional[Union[str, int]] = None,
         contrast_class: Optional[Union[str, int]] = None,
         special_tokens: str = "keep",
+        word_aggregation: str = "sum",
         transformer: Optional[str] = None,
     ) -> None:
         super().__init__(
@@ -62,6 +64,7 @@ class LayerSaliency(LayerInterpreter):
             target_class=target_class,
             contrast_class=contrast_class,
             special_tokens=special_tokens,
+            word_aggregation=word_aggregation,
             transformer=transformer,
         )
         self._aggregation = aggregation or GradientXInput()
@@ -70,15 +73,23 @@ class LayerSaliency(LayerInterpreter):
         self, inputs: Inputs, hidden_states: Tensor, gradients: Tensor, layer: int
     ) -> LayerExplanation:
         weights = self._aggregation(hidden_states, gradients, inputs.mask)
-        batch_size, length = weights.shape
-        itself = torch.arange(length, device=weights.device).expand(batch_size, length)
-        none = weights.new_zeros(batch_size, length, 0)
+        if inputs.words is None:
+            # Each position's only source is itself: no need for a matrix that says so.
+            scores = token_scores(weights, inputs.special, self._special_tokens)
+            source_positions = torch.arange(weights.size(1), device=weights.device)
+            source_positions = source_positions.expand_as(weights).unsqueeze(2)
+            source_amounts = weights.unsqueeze(2)
+        else:
+            scores, source_positions, source_amounts = self._received(
+                inputs, torch.diag_embed(weights)
+            )
+        none = weights.new_zeros(*weights.shape, 0)
         return LayerExplanation(
             layer=layer,
-            scores=token_scores(weights, inputs.special, self._special_tokens),
-            lost=weights.new_zeros(batch_size),
-            source_positions=itself.unsqueeze(2),
-            source_amounts=weights.unsqueeze(2),
+            scores=scores,
+            lost=weights.new_zeros(len(weights)),
+            source_positions=source_positions,
+            source_amounts=source_amounts,
             top_ids=none.long(),
             top_probabilities=none,
             top_contributions=none,

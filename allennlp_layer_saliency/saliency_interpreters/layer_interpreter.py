@@ -1,4 +1,4 @@
-from typing import List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import torch
 from allennlp.common.checks import ConfigurationError
@@ -9,39 +9,57 @@ from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.allennlp_access import (
-    Folding,
+    add_word_pieces,
     batch_tensors,
     check_has_words,
-    label_names,
+    embedder_name,
+    index,
+    indexed_text,
+    instances_of,
+    max_segment_length,
+    metrics_preserved,
     predictions,
     special_ids,
     text_fields,
-    tokens_and_offsets,
     transformer_indexer,
-    without_labels,
+    without_gold,
 )
-from allennlp_layer_saliency.core.capture import Capture, capture
+from allennlp_layer_saliency.core.capture import capture
 from allennlp_layer_saliency.core.explanation import LayerExplanation
-from allennlp_layer_saliency.core.scoring import check_special_tokens
-from allennlp_layer_saliency.hf_models import find_transformer, layer_taps, max_positions
-from allennlp_layer_saliency.saliency_interpreters.output import layer_to_json, several_layers
-from allennlp_layer_saliency.saliency_interpreters.target import Target
+from allennlp_layer_saliency.core.scoring import (
+    check_special_tokens,
+    check_word_aggregation,
+    of_words,
+    sources,
+    token_scores,
+)
+from allennlp_layer_saliency.hf_models import find_transformer, layers_of, max_positions
+from allennlp_layer_saliency.saliency_interpreters.output import (
+    OutputTexts,
+    layer_to_json,
+    several_layers,
+)
+from allennlp_layer_saliency.saliency_interpreters.target import Choice, target_type
+from allennlp_layer_saliency.text_layout import Inputs, TextLayout
 
 # Word pieces per forward pass, padding included.
 MAX_PIECES = 4096
 
 
-class Inputs(NamedTuple):
+class Prepared(NamedTuple):
     """
-    A padded batch as the core wants it.
+    An input that can be explained.
 
-    `token_ids`, `mask` (true at real positions) and `special` (true at special tokens) have shape
-    (batch, positions).
+    # Parameters
+
+    instances : `List[Instance]`
+        Indexed, without gold labels; several if the predictor reads the text in windows.
+    lengths : `List[int]`
+        Word pieces of each.
     """
 
-    token_ids: torch.Tensor
-    mask: torch.Tensor
-    special: torch.Tensor
+    instances: List[Instance]
+    lengths: List[int]
 
 
 class Explained(NamedTuple):
@@ -70,6 +88,9 @@ class LayerInterpreter(SaliencyInterpreter):
     special_tokens : `str`
         "zero": they take part and then score 0. "keep": they keep their score. "exclude": no other
         position may give them anything.
+    word_aggregation : `str`
+        For models that read words: how a word's score comes from those of its pieces, "sum", "mean" or
+        "max".
     transformer : `str`, optional
         Dotted path to the transformer inside the model, where there are several.
     """
@@ -82,25 +103,32 @@ class LayerInterpreter(SaliencyInterpreter):
         target_class: Optional[Union[str, int]],
         contrast_class: Optional[Union[str, int]],
         special_tokens: str,
+        word_aggregation: str,
         transformer: Optional[str],
     ) -> None:
         super().__init__(predictor)
         self._model = predictor._model
         self._reader = predictor._dataset_reader
         self._special_tokens = special_tokens
-        self._indexer_name, self._indexer = transformer_indexer(self._reader)
-        self._tokenizer = self._indexer._tokenizer
+        self._word_aggregation = word_aggregation
+        kind_of_target = target_type(self._model)
         try:
             check_special_tokens(special_tokens)
+            check_word_aggregation(word_aggregation)
             self._transformer = find_transformer(self._model, transformer)
-            taps = layer_taps(self._transformer)
+            self._indexer_name, self._indexer = transformer_indexer(
+                self._reader, embedder_name(self._model, self._transformer)
+            )
+            self._hf_layers = layers_of(self._transformer)
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
-        self._last_layer = len(taps) - 1
+        add_word_pieces(self._model, self._indexer)
+        self._target = kind_of_target(self._model, target, target_class, contrast_class)
+        self._tokenizer = self._indexer._tokenizer
+        self._last_layer = len(self._hf_layers.taps) - 1
         self._layers = _layer_indices(layer, self._last_layer)
-        self._taps = {index: taps[index] for index in self._layers}
+        self._taps = {index: self._hf_layers.taps[index] for index in self._layers}
         self._several_layers = not isinstance(layer, int)
-        self._target = Target.of(target, target_class, contrast_class, label_names(self._model))
         self._special_ids = special_ids(self._tokenizer)
 
     def saliency_interpret_from_json(self, inputs: JsonDict) -> JsonDict:
@@ -109,60 +137,74 @@ class LayerInterpreter(SaliencyInterpreter):
 
     def saliency_interpret_batch_json(self, inputs: List[JsonDict]) -> List[JsonDict]:
         """Explain several inputs; the results are in their order."""
-        return self.saliency_interpret_batch_instance(
-            [self.predictor._json_to_instance(line) for line in inputs]
-        )
+        prepared = [self.prepare(instances_of(self.predictor, line)) for line in inputs]
+        return [explained.explanation for explained in self.explain(prepared)]
 
     def saliency_interpret_batch_instance(self, instances: List[Instance]) -> List[JsonDict]:
         """Explain several instances; the results are in their order."""
-        return [explained.explanation for explained in self.explain(instances)]
+        prepared = [self.prepare([instance]) for instance in instances]
+        return [explained.explanation for explained in self.explain(prepared)]
 
-    def explain(self, instances: List[Instance]) -> List[Explained]:
+    def prepare(self, instances: List[Instance]) -> Prepared:
+        """
+        Check and index one input: an instance, or those of the windows that the predictor makes of it.
+
+        # Raises
+
+        `ConfigurationError`
+            If it is empty, longer than the model can read, or not of single texts.
+        """
+        prepared = [without_gold(instance) for instance in instances]
+        lengths = []
+        for instance in prepared:
+            fields = text_fields(instance)
+            if not fields:
+                raise ConfigurationError(
+                    "there is no text to explain: the instance has no text field"
+                )
+            for name, field in fields.items():
+                check_has_words(name, field, self._special_ids)
+            index(self._model, self._reader, instance)
+            lengths.append(sum(self._length(name, field) for name, field in fields.items()))
+        return Prepared(prepared, lengths)
+
+    def explain(self, inputs: List[Prepared]) -> List[Explained]:
         """
         The model's predictions and their explanations, from the same forward passes, in order.
 
         # Raises
 
         `ConfigurationError`
-            If an instance can't be explained; the message says why.
+            If an input can't be explained; the message says why.
         """
-        fields = [self.check(instance) for instance in instances]
-        results: List[Optional[Explained]] = [None] * len(instances)
-        for chosen in _batches([len(field.tokens) for field in fields], MAX_PIECES):
-            explained = self._explain_batch(
-                [without_labels(instances[i]) for i in chosen], [fields[i] for i in chosen]
-            )
-            for index, result in zip(chosen, explained):
-                results[index] = result
-        return results  # type: ignore[return-value]
+        flat = [instance for prepared in inputs for instance in prepared.instances]
+        lengths = [length for prepared in inputs for length in prepared.lengths]
+        results: List[Optional[Explained]] = [None] * len(flat)
+        for chosen in _batches(lengths, MAX_PIECES, self._target.equal_lengths):
+            explained = self._explain_batch([flat[i] for i in chosen])
+            for i, result in zip(chosen, explained):
+                results[i] = result
+        in_order = iter(results)
+        return [
+            max((next(in_order) for _ in prepared.instances), key=_confidence)  # type: ignore
+            for prepared in inputs
+        ]
 
-    def check(self, instance: Instance) -> TextField:
-        """
-        The instance's only text, if it can be explained.
-
-        # Raises
-
-        `ConfigurationError`
-            If it is empty, longer than the model can read, or not the only one.
-        """
-        fields = text_fields(instance)
-        if len(fields) != 1:
-            raise ConfigurationError(
-                f"{type(self).__name__} explains instances with one text field; this one has "
-                f"{', '.join(fields) or 'none'}"
-            )
-        (field,) = fields.values()
-        check_has_words(field, self._special_ids)
-        # The embedder folds longer texts into segments of the indexer's max_length.
-        longest = min(len(field.tokens), self._indexer._max_length or len(field.tokens))
+    def _length(self, name: str, field: TextField) -> int:
+        """Word pieces of an indexed text, checked against the model's positions."""
+        indexed = indexed_text(field, self._indexer_name)
+        if "offsets" in indexed and all(offsets == (-1, -1) for offsets in indexed["offsets"]):
+            raise ConfigurationError(f"the text is empty ({name}): no word has a word piece")
+        length = len(indexed["token_ids"])
         room = max_positions(self._transformer.config)
-        if room is not None and longest > room:
+        # The embedder folds longer texts into segments of the indexer's max_length.
+        if room is not None and min(length, max_segment_length(self._indexer) or length) > room:
             raise ConfigurationError(
-                f"the text has {len(field.tokens)} word pieces; the model has room for {room}: shorten it, "
-                f'set "max_length": {room} on the token indexer and the embedder to fold it, or on the '
-                "dataset reader's tokenizer to cut it off"
+                f"the text has {length} word pieces; the model has room for {room}: shorten it, set "
+                f'"max_length": {room} on the token indexer and the embedder to fold it, or on the dataset '
+                "reader's tokenizer to cut it off"
             )
-        return field
+        return length
 
     def _explain_layer(
         self,
@@ -178,42 +220,90 @@ class LayerInterpreter(SaliencyInterpreter):
         """
         raise NotImplementedError
 
-    def _explain_batch(self, instances: List[Instance], fields: List[TextField]) -> List[Explained]:
-        tensors = batch_tensors(self._model, self._reader, instances)
-        (field_name,) = text_fields(instances[0])
-        indexed = tensors[field_name][self._indexer_name]
-        mask = indexed["mask"]
-        folding = Folding.of(self._model, self._transformer, indexed)
-        token_ids = folding.undo(indexed["token_ids"].unsqueeze(-1).double()).squeeze(-1).long()
-        special_ids = torch.tensor(
-            sorted(self._special_ids), dtype=torch.long, device=token_ids.device
+    def _explain_batch(self, instances: List[Instance]) -> List[Explained]:
+        tensors = batch_tensors(self._model, instances)
+        layout = TextLayout.of(
+            self._model,
+            self._transformer,
+            [tensors[name][self._indexer_name] for name in text_fields(instances[0])],
         )
-        special = (token_ids.unsqueeze(-1) == special_ids).any(-1) & mask
-        inputs = Inputs(token_ids=token_ids, mask=mask, special=special)
+        inputs = layout.inputs(sorted(self._special_ids))
+        texts = OutputTexts(instances, layout, inputs, self._special_ids, self._tokenizer)
+        made: List[JsonDict] = []
+        choices: List[List[Choice]] = []
+
+        def score(outputs: Dict[str, Any]) -> torch.Tensor:
+            made.extend(predictions(self._model, self._target.public(outputs), len(instances)))
+            choices.extend(self._target.choose(outputs, made, instances))
+            return self._target.scores(outputs, choices)
+
+        explanations: List[JsonDict] = [{} for _ in instances]
         try:
-            captured = capture(
-                self._model, self._taps, lambda: self._model(**tensors), self._target.score
-            )
-            layers = [
-                self._explain_layer(inputs, *_as_float(captured, layer, mask, folding), layer)
-                for layer in self._layers
-            ]
+            with metrics_preserved(self._model):
+                captured = capture(
+                    self._model,
+                    self._taps,
+                    lambda: self._target.forward(tensors),
+                    score,
+                    self._hf_layers.word_embeddings,
+                )
+
+            def joined(states: List[torch.Tensor], layer: int) -> torch.Tensor:
+                return _checked(layout.joined(states, captured.token_ids), inputs.mask, layer)
+
+            states = {layer: joined(h, layer) for layer, h in captured.hidden_states.items()}
+            for target, gradients in enumerate(captured.gradients):
+                layers = [
+                    self._explain_layer(
+                        inputs, states[layer], joined(gradients[layer], layer), layer
+                    )
+                    for layer in self._layers
+                ]
+                per_layer = [layer_to_json(layer, texts, self._tokenizer) for layer in layers]
+                for i, of_instance in enumerate(choices):
+                    if target < len(of_instance):
+                        value = captured.scores[target, i].item()
+                        described = {**of_instance[target].description, "score": value}
+                        entries = [{**entry[i], "target": described} for entry in per_layer]
+                        explanations[i][f"instance_{target + 1}"] = {
+                            **texts.tokens(i),
+                            **(several_layers(entries) if self._several_layers else entries[0]),
+                        }
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
-        classes = self._target.classes(captured.outputs).tolist()
-        targets = [
-            self._target.describe(index, score)
-            for index, score in zip(classes, captured.scores.tolist())
+        except RuntimeError as error:
+            if "not implemented for 'Half'" in str(error):
+                raise ConfigurationError(
+                    "this version of torch can't run a float16 model on a CPU; use a GPU "
+                    "(`--cuda-device 0`), or call `model.float()`"
+                ) from error
+            raise
+        return [
+            Explained(self._target.prediction(prediction, instance), explanation)
+            for prediction, instance, explanation in zip(made, instances, explanations)
         ]
-        made = predictions(self._model, captured.outputs, len(instances))
-        per_layer = [layer_to_json(layer, fields, self._tokenizer) for layer in layers]
-        explained = []
-        for i, (field, target) in enumerate(zip(fields, targets)):
-            entries = [{**entries[i], "target": target} for entries in per_layer]
-            instance = several_layers(entries) if self._several_layers else entries[0]
-            text = tokens_and_offsets(field, self._special_ids)
-            explained.append(Explained(made[i], {"instance_1": {**text, **instance}}))
-        return explained
+
+    def _received(
+        self, inputs: Inputs, contributions: torch.Tensor
+    ) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """
+        Each token's score, and the positions that gave it most with the amounts.
+
+        `contributions[b, n, i]` is what position n hands to position i.
+        """
+        if inputs.words is None:
+            scores = token_scores(contributions.sum(1), inputs.special, self._special_tokens)
+        else:
+            contributions = of_words(
+                contributions, inputs.words, inputs.token_count, self._word_aggregation
+            )
+            scores = contributions.sum(1)
+        return (scores, *sources(contributions))
+
+
+def _confidence(explained: Explained) -> float:
+    """Of several windows of a text, the one with the best answer counts."""
+    return explained.prediction.get("best_span_scores", 0.0)
 
 
 def _layer_indices(layer: Union[int, str, List[int]], last: int) -> List[int]:
@@ -228,31 +318,25 @@ def _layer_indices(layer: Union[int, str, List[int]], last: int) -> List[int]:
     return list(dict.fromkeys(index % (last + 1) for index in chosen))
 
 
-def _batches(lengths: List[int], max_pieces: int) -> List[List[int]]:
-    """Indices in batches of similar length, each of at most `max_pieces` with padding, or of one."""
+def _batches(lengths: List[int], max_pieces: int, equal_lengths: bool = False) -> List[List[int]]:
+    """
+    Indices in batches of similar length, or of equal length, each of at most `max_pieces` with padding,
+    or of one.
+    """
     batches: List[List[int]] = []
-    for index in sorted(range(len(lengths)), key=lambda i: lengths[i]):
-        if batches and (len(batches[-1]) + 1) * lengths[index] <= max_pieces:
-            batches[-1].append(index)
+    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        latest = batches[-1] if batches else []
+        fits = bool(latest) and (len(latest) + 1) * lengths[i] <= max_pieces
+        if fits and (not equal_lengths or lengths[latest[0]] == lengths[i]):
+            latest.append(i)
         else:
-            batches.append([index])
+            batches.append([i])
     return batches
 
 
-def _as_float(
-    captured: Capture, layer: int, mask: torch.Tensor, folding: Folding
-) -> Tuple[torch.Tensor, torch.Tensor]:
-    """h_l and D_l in float32, one row per text, checked."""
-    hidden_states = folding.undo(captured.hidden_states[layer])
-    gradients = folding.undo(captured.gradients[layer])
-    if hidden_states.shape[:2] != mask.shape:
-        raise ValueError(
-            f"layer {layer} has states of shape {tuple(hidden_states.shape[:2])} (batch, positions), the "
-            f"text's word pieces have shape {tuple(mask.shape)}: this model rearranges its input"
-        )
-    real = mask.unsqueeze(-1)
-    hidden_states = hidden_states.float().masked_fill(~real, 0.0)
-    gradients = gradients.float().masked_fill(~real, 0.0)
-    if not (torch.isfinite(hidden_states).all() and torch.isfinite(gradients).all()):
+def _checked(states: torch.Tensor, mask: torch.Tensor, layer: int) -> torch.Tensor:
+    """States or gradients in float32, 0 at padding."""
+    states = states.float().masked_fill(~mask.unsqueeze(-1), 0.0)
+    if not torch.isfinite(states).all():
         raise ValueError(f"the model gives NaN or infinite values at layer {layer} for this input")
-    return hidden_states, gradients
+    return states

@@ -7,15 +7,10 @@ from allennlp.predictors import Predictor
 from torch import Tensor
 
 from allennlp_layer_saliency.core.explanation import LayerExplanation
-from allennlp_layer_saliency.core.scoring import (
-    lost,
-    projected_contributions,
-    sources,
-    token_scores,
-)
+from allennlp_layer_saliency.core.scoring import lost, projected_contributions
 from allennlp_layer_saliency.lm_heads import LMHead
 from allennlp_layer_saliency.saliency_interpreters.decoded import DecodingInterpreter, most_salient
-from allennlp_layer_saliency.saliency_interpreters.layer_interpreter import Inputs
+from allennlp_layer_saliency.text_layout import Inputs
 
 
 @SaliencyInterpreter.register("projected-gradient-saliency")
@@ -48,6 +43,7 @@ class ProjectedGradientSaliency(DecodingInterpreter):
         contrast_class: Optional[Union[str, int]] = None,
         special_tokens: str = "zero",
         decoded_top_k: int = 10,
+        word_aggregation: str = "sum",
         transformer: Optional[str] = None,
     ) -> None:
         super().__init__(
@@ -61,6 +57,7 @@ class ProjectedGradientSaliency(DecodingInterpreter):
             contrast_class=contrast_class,
             special_tokens=special_tokens,
             decoded_top_k=decoded_top_k,
+            word_aggregation=word_aggregation,
             transformer=transformer,
         )
         embeddings = self._decoder.output_embeddings
@@ -86,7 +83,7 @@ class ProjectedGradientSaliency(DecodingInterpreter):
         contributions = projected_contributions(gradients, piece_embeddings, decoding.shares)
         # What a position would have given to its own piece. Shape: (batch, positions)
         own = (gradients * piece_embeddings).sum(-1)
-        source_positions, source_amounts = sources(contributions)
+        scores, source_positions, source_amounts = self._received(inputs, contributions)
         # sum_n <D_n, W_v> = <sum_n D_n, W_v>. Shape: (batch, vocabulary)
         vocabulary = gradients.sum(1).to(embeddings.dtype) @ embeddings.t()
         vocabulary_ids, vocabulary_scores = most_salient(vocabulary.float())
@@ -96,7 +93,7 @@ class ProjectedGradientSaliency(DecodingInterpreter):
         )
         return LayerExplanation(
             layer=layer,
-            scores=token_scores(contributions.sum(1), inputs.special, self._special_tokens),
+            scores=scores,
             lost=lost(own, decoding.shares),
             source_positions=source_positions,
             source_amounts=source_amounts,

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from allennlp_layer_saliency.core.capture import Tap, capture, preserved
+from allennlp_layer_saliency.core.capture import Tap, capture, preserved, recorded
 from tests.conftest import hook_count
 
 
@@ -42,20 +42,25 @@ def taps(model, *layers):
 
 def run(model, *layers, x=None):
     x = torch.ones(1, 1, 1) if x is None else x
-    return capture(model, taps(model, *layers), lambda: model(x), lambda y: y)
+    return capture(model, taps(model, *layers), lambda: model(x), one)
+
+
+def one(y):
+    """A single explained score of each instance."""
+    return y.unsqueeze(0)
 
 
 def test_hand_computed_states_and_gradients():
     captured = run(Toy().eval(), 0, 1, 2)
     # h = 2, 6, 30; y = 900; dy/dh_2 = 60, dy/dh_1 = 300, dy/dh_0 = 900.
-    assert [captured.hidden_states[layer].item() for layer in (0, 1, 2)] == [2.0, 6.0, 30.0]
-    assert [captured.gradients[layer].item() for layer in (0, 1, 2)] == [900.0, 300.0, 60.0]
-    assert captured.scores.tolist() == [900.0]
+    assert [captured.hidden_states[layer][0].item() for layer in (0, 1, 2)] == [2.0, 6.0, 30.0]
+    assert [captured.gradients[0][layer][0].item() for layer in (0, 1, 2)] == [900.0, 300.0, 60.0]
+    assert captured.scores.tolist() == [[900.0]]
 
 
 def test_each_instance_gets_its_own_gradient():
     captured = run(Toy().eval(), 1, x=torch.tensor([[[1.0]], [[2.0]], [[-1.0]]]))
-    assert captured.gradients[1].flatten().tolist() == [300.0, 600.0, -300.0]
+    assert captured.gradients[0][1][0].flatten().tolist() == [300.0, 600.0, -300.0]
 
 
 def test_no_graph_below_the_lowest_layer():
@@ -78,7 +83,7 @@ def test_the_model_is_left_as_it_was():
     model.blocks[0].eval()
     model.blocks[1].factor.requires_grad_(False)
     before = [m.training for m in model.modules()], [p.requires_grad for p in model.parameters()]
-    assert run(model, 1).scores.tolist() == [900.0]  # no dropout: evaluation mode during the pass
+    assert run(model, 1).scores.tolist() == [[900.0]]  # no dropout: evaluation mode during the pass
     assert (
         [m.training for m in model.modules()],
         [p.requires_grad for p in model.parameters()],
@@ -95,7 +100,7 @@ def test_and_also_after_an_exception():
         raise RuntimeError("in the middle")
 
     for forward, score in (
-        (lambda: broken(0), lambda y: y),
+        (lambda: broken(0), one),
         (lambda: model(torch.ones(1, 1, 1)), broken),
     ):
         with pytest.raises(RuntimeError, match="in the middle"):
@@ -109,10 +114,10 @@ def test_and_also_after_an_exception():
 def test_works_without_gradient_mode_and_in_inference_mode():
     model, x = Toy().eval(), torch.ones(1, 1, 1)
     with torch.no_grad():
-        assert run(model, 1, x=x).gradients[1].item() == 300.0
+        assert run(model, 1, x=x).gradients[0][1][0].item() == 300.0
         assert not torch.is_grad_enabled()
     with torch.inference_mode():
-        assert run(model, 1, x=x).gradients[1].item() == 300.0
+        assert run(model, 1, x=x).gradients[0][1][0].item() == 300.0
         assert torch.is_inference_mode_enabled()
 
 
@@ -140,21 +145,68 @@ class Shared(nn.Module):
 def test_a_module_that_is_called_once_per_layer():
     model = Shared().eval()
     shared = {layer: Tap(model.block, call=layer, calls=3) for layer in (0, 2)}
-    captured = capture(model, shared, lambda: model(torch.ones(1, 1, 1)), lambda y: y)
+    captured = capture(model, shared, lambda: model(torch.ones(1, 1, 1)), one)
     # h = 2, (4,) 8; y = 64; dy/dh_2 = 16, dy/dh_0 = 64.
-    assert (captured.hidden_states[0].item(), captured.hidden_states[2].item()) == (2.0, 8.0)
-    assert (captured.gradients[0].item(), captured.gradients[2].item()) == (64.0, 16.0)
+    assert (captured.hidden_states[0][0].item(), captured.hidden_states[2][0].item()) == (2.0, 8.0)
+    assert (captured.gradients[0][0][0].item(), captured.gradients[0][2][0].item()) == (64.0, 16.0)
 
 
-def test_a_second_forward_pass_is_refused():
+def test_a_model_that_runs_its_layers_once_for_each_text():
     model = Toy().eval()
-    with pytest.raises(ValueError, match="layer 1 ran more than once"):
-        capture(
-            model,
-            taps(model, 1),
-            lambda: model(torch.ones(1, 1, 1)) + model(torch.ones(1, 1, 1)),
-            lambda y: y,
-        )
+    first, second = torch.ones(1, 1, 1), 2 * torch.ones(1, 2, 1)
+    captured = capture(
+        model, taps(model, 0, 1), lambda: model(first) * model(second), one, model.blocks[0]
+    )
+    # h_1 = 6 and (12, 12); y_1 = 900 and y_2 = 7200; y = y_1 y_2, dy_1/dh_1 = 300, dy_2/dh_1 = 600.
+    assert [h.flatten().tolist() for h in captured.hidden_states[1]] == [[6.0], [12.0, 12.0]]
+    assert captured.gradients[0][1][0].item() == 300.0 * 7200.0
+    assert captured.gradients[0][1][1].flatten().tolist() == [600.0 * 900.0] * 2
+    assert torch.equal(captured.token_ids[0], first) and torch.equal(captured.token_ids[1], second)
+    assert hook_count(model) == 0
+
+
+def test_several_scores_from_one_forward_pass():
+    model = Toy().eval()
+    captured = capture(
+        model,
+        taps(model, 1),
+        lambda: model(torch.tensor([[[1.0]], [[2.0]]])),
+        lambda y: torch.stack([y, -2 * y, y * torch.tensor([0.0, 1.0])]),
+    )
+    assert captured.scores.tolist() == [[900.0, 3600.0], [-1800.0, -7200.0], [0.0, 3600.0]]
+    gradients = [of_target[1][0].flatten().tolist() for of_target in captured.gradients]
+    assert gradients == [[300.0, 600.0], [-600.0, -1200.0], [0.0, 600.0]]
+    assert len(model.blocks[1].built_graph) == 1
+
+
+def test_no_score_at_all():
+    model = Toy().eval()
+    captured = capture(
+        model, taps(model, 1), lambda: model(torch.ones(2, 1, 1)), lambda y: y.new_zeros(0, 2)
+    )
+    assert captured.gradients == [] and captured.scores.shape == (0, 2)
+
+
+def test_time_major_states_are_given_batch_major():
+    model = Toy().eval()
+    x = torch.tensor([[[1.0], [2.0]], [[3.0], [4.0]], [[5.0], [6.0]]])
+    tap = {0: Tap(model.blocks[0], time_major=True)}
+    captured = capture(
+        model, tap, lambda: model(x), lambda y: y.sum().expand(1, 2), model.blocks[0]
+    )
+    assert captured.hidden_states[0][0].squeeze(-1).tolist() == [[2.0, 6.0, 10.0], [4.0, 8.0, 12.0]]
+    assert captured.gradients[0][0][0].shape == (2, 3, 1)
+    assert captured.token_ids[0].shape == (2, 3, 1)
+
+
+def test_recorded_lists_outputs_in_order():
+    model = Toy().eval()
+    with recorded(model.blocks[1], model.blocks[0]) as outputs:
+        model(torch.ones(1, 1, 1))
+    assert [(module, output.item()) for module, output in outputs] == [
+        (model.blocks[0], 2.0),
+        (model.blocks[1], 6.0),
+    ]
     assert hook_count(model) == 0
 
 
@@ -162,11 +214,11 @@ def test_layers_that_do_not_run_or_do_not_matter_are_refused():
     model = Toy().eval()
     unused = Tap(nn.Linear(1, 1))
     with pytest.raises(ValueError, match=r"layers \[7\] did not run"):
-        capture(
-            model, {**taps(model, 1), 7: unused}, lambda: model(torch.ones(1, 1, 1)), lambda y: y
-        )
+        capture(model, {**taps(model, 1), 7: unused}, lambda: model(torch.ones(1, 1, 1)), one)
     with pytest.raises(ValueError, match="does not depend on layer 1"):
-        capture(model, taps(model, 1), lambda: model(torch.ones(1, 1, 1)), lambda y: torch.zeros(1))
+        capture(
+            model, taps(model, 1), lambda: model(torch.ones(1, 1, 1)), lambda y: torch.zeros(1, 1)
+        )
 
 
 def test_preserved_undoes_what_others_leave_behind():

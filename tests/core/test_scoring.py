@@ -52,3 +52,26 @@ def test_normalised():
     assert scoring.normalised([0.0, 0.0]) == [0.0, 0.0]
     assert scoring.normalised([]) == []
     assert sum(scoring.normalised([1e-30, 2e-30])) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "how, wanted",
+    [("sum", [-1.0, 4.0, 0.0]), ("mean", [-0.5, 4.0, 0.0]), ("max", [-3.0, 4.0, 0.0])],
+)
+def test_words_take_what_their_pieces_do(how, wanted):
+    # Four positions: word 0 has positions 1 and 2, which receive 2 and -3; word 1 has position 3; word 2
+    # has none; position 0 belongs to no word.
+    contributions = torch.tensor(
+        [[[9.0, 2.0, 0.0, 0.0], [0.0, 0.0, -1.0, 4.0], [0.0, 0.0, -2.0, 0.0], [0.0] * 4]]
+    )
+    words = torch.tensor([[-1, 0, 0, 1]])
+    of_words = scoring.of_words(contributions, words, 3, how)
+    assert of_words.shape == (1, 4, 3)
+    assert of_words.sum(1).squeeze(0).tolist() == wanted
+    if how == "sum":
+        assert of_words[0, :, 0].tolist() == [2.0, -1.0, -2.0, 0.0]
+
+
+def test_an_unknown_word_aggregation_is_refused():
+    with pytest.raises(ValueError, match="word_aggregation must be one of .*; got 'median'"):
+        scoring.of_words(torch.zeros(1, 1, 1), torch.zeros(1, 1).long(), 1, "median")

@@ -12,6 +12,7 @@ from allennlp.models.archival import archive_model
 from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.predictors import SaliencyPredictor
+from tests.conformance import rows
 from tests.conftest import SENTENCES, build_predictor, hook_count, model_config, reader_config
 
 BUILT_INS = ("simple-gradient", "integrated-gradient", "smooth-gradient")
@@ -277,11 +278,24 @@ def test_an_interpreter_from_a_file_an_object_or_a_name(roberta_folder, tmp_path
         ),
         ({"inner": "text_clasifier"}, "no predictor to explain is registered as 'text_clasifier'"),
         ({"inner": "saliency"}, "no predictor to explain is registered as 'saliency'"),
+        ({"inner": {"type": "text_classifier", "languag": "en"}}, "inner: .*languag"),
     ],
 )
 def test_bad_arguments(roberta_folder, arguments, message):
     with pytest.raises(ConfigurationError, match=message):
         saliency_predictor(roberta_folder, **arguments)
+
+
+def test_an_inner_predictor_with_arguments_of_its_own(tmp_path):
+    tagger, lines = rows.tagger(["O", "I-PER"], 5, type="simple_tagger")(tmp_path)
+    inner = {"type": "sentence_tagger", "language": str(tmp_path / "spacy")}
+    predictor = SaliencyPredictor(
+        tagger._model, tagger._dataset_reader, "layer-saliency", inner=inner
+    )
+    output = predictor.predict_json(lines[0])
+    assert output["tags"] == tagger.predict_json(lines[0])["tags"]
+    spans = [entry["target"]["span"] for entry in output["saliency"].values()]
+    assert spans and all(output["tags"][start] == "I-PER" for start, _ in spans)
 
 
 def test_a_broken_config_file_is_one_line(roberta_folder, tmp_path):

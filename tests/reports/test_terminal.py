@@ -30,6 +30,37 @@ def lines(output):
     return [text.plain for text in terminal.render(output)]
 
 
+def test_two_texts_of_words():
+    first = {
+        "tokens_1": ["unlikely"],
+        "offsets_1": [[0, 8]],
+        "pieces_1": [
+            {"piece": "un", "token": 0},
+            {"piece": "##likely", "token": 0},
+        ],
+        "grad_input_1": [1.0],
+        "signed_1": [1.0],
+        "sources_1": [[{"text": 2, "position": 0, "amount": 1.0}]],
+        "decoded_1": [[{"token": "un", "probability": 0.5, "contribution": 0.0}], []],
+    }
+    second = {
+        "tokens_2": ["a", "film"],
+        "offsets_2": [[0, 1], [2, 6]],
+        "grad_input_2": [0.25, 0.75],
+        "signed_2": [-0.5, 1.5],
+        "sources_2": [[], [{"text": 1, "position": 1, "amount": 3.0}]],
+        "decoded_2": [[], []],
+    }
+    shared = {"vocabulary": [], "target": {"label": "x", "kind": "logit", "score": 0.0}}
+    shown = lines({"saliency": {"instance_1": {**first, **second, **shared}}})
+    assert shown[1:5] == [
+        "  unlikely",
+        "  a film",
+        "  most salient tokens: film +1.50, unlikely +1.00, a -0.50",
+        "  most salient position: 1 (likely), decodes to: ",
+    ]
+
+
 def test_a_decoded_explanation():
     assert lines(LINE) == [
         "predicted: negative 75%  explained: logit of negative, 1.50  layer 3",

@@ -5,10 +5,13 @@ import pytest
 import torch
 from allennlp.common import Params
 from allennlp.common.checks import ConfigurationError
-from allennlp.data.fields import LabelField
+from allennlp.data import Instance, Token
+from allennlp.data.fields import LabelField, TextField
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
+from transformers import AutoTokenizer
 
 from allennlp_layer_saliency.saliency_interpreters import layer_interpreter
+from tests.conformance import rows
 from tests.conftest import SENTENCES, build_predictor, hook_count, model_config, reader_config
 
 OURS = ("decoded-layer-saliency", "projected-gradient-saliency", "layer-saliency")
@@ -240,10 +243,115 @@ def test_a_model_without_a_transformer_is_refused():
     }
     reader = {"type": "text_classification_json", "tokenizer": "whitespace"}
     predictor = build_predictor("", reader=reader, model=model)
+    with pytest.raises(ConfigurationError, match="contains no Hugging Face transformer.*embedder"):
+        make(predictor, "layer-saliency")
+
+
+def test_an_indexer_that_makes_no_word_pieces_is_refused(roberta_folder):
+    reader = {"type": "text_classification_json", "tokenizer": "whitespace"}
+    predictor = build_predictor(roberta_folder, reader=reader)
     with pytest.raises(
-        ConfigurationError, match="pretrained_transformer token indexer; it has SingleId"
+        ConfigurationError,
+        match=r"pretrained_transformer_mismatched token indexer named tokens; it has tokens \(SingleId",
     ):
         make(predictor, "layer-saliency")
+
+
+def test_an_input_without_text_is_refused(predictor):
+    with pytest.raises(
+        ConfigurationError, match="no text to explain: the instance has no text field"
+    ):
+        make(predictor).saliency_interpret_batch_instance(
+            [Instance({"label": LabelField("positive")})]
+        )
+
+
+PAIR = {"premise": "the film is slow", "hypothesis": "the film is bad"}
+
+
+def test_two_texts_are_explained_as_one_input(tmp_path):
+    """The premise's positions may hand their saliency to the hypothesis' pieces, and the reverse."""
+    predictor, _ = rows.two_fields(False)(tmp_path)
+    settings = {"layer": 1, "tau": None, "special_tokens": "keep"}
+    out = make(predictor, **settings).saliency_interpret_from_json(PAIR)["instance_1"]
+    assert out["tokens_1"] == "[CLS] the film is slow [SEP]".split()
+    assert out["tokens_2"] == "[CLS] the film is bad [SEP]".split()
+    # What both texts have is shared between them.
+    assert out["signed_1"][1:4] == pytest.approx(out["signed_2"][1:4])
+    assert {source["text"] for source in out["sources_1"][4]} == {1, 2}
+    assert sum(out["grad_input_1"]) == pytest.approx(1) == sum(out["grad_input_2"])
+    undecoded = make(predictor, "layer-saliency", layer=1).saliency_interpret_from_json(PAIR)
+    kept = undecoded["instance_1"]
+    total = sum(kept["signed_1"]) + sum(kept["signed_2"])
+    assert sum(out["signed_1"]) + sum(out["signed_2"]) + out["lost"] == pytest.approx(total)
+    assert kept["signed_1"][1] != pytest.approx(kept["signed_2"][1])
+
+
+def test_the_premise_is_one_and_the_hypothesis_two(tmp_path):
+    predictor, _ = rows.two_fields(False)(tmp_path)
+    interpreter = make(predictor, "layer-saliency", layer=0)
+    first = interpreter.saliency_interpret_from_json(PAIR)["instance_1"]
+    swapped = {"premise": PAIR["hypothesis"], "hypothesis": "good"}
+    second = interpreter.saliency_interpret_from_json(swapped)["instance_1"]
+    assert first["tokens_2"] == second["tokens_1"]
+    assert second["tokens_2"] == ["[CLS]", "good", "[SEP]"]
+
+
+@pytest.mark.parametrize("how", ["sum", "mean", "max"])
+def test_words_score_what_their_pieces_do(tmp_path, how):
+    predictor, lines = rows.words()(tmp_path)
+    config = {"layer": 1, "word_aggregation": how}
+    (out,) = (
+        make(predictor, "layer-saliency", **config).saliency_interpret_from_json(lines[0]).values()
+    )
+    # By hand: gradient times state of each piece, from one full pass.
+    model = predictor._model
+    embedder = model._text_field_embedder.token_embedder_tokens
+    tokenizer = AutoTokenizer.from_pretrained(embedder._matched_embedder.config._name_or_path)
+    words = lines[0]["sentence"].split()
+    pieces = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in words]
+    ids = [0, *(piece for word in pieces for piece in word), 2]
+    states = embedder._matched_embedder.transformer_model(
+        torch.tensor([ids]), output_hidden_states=True
+    )
+    last, start, means = states.last_hidden_state[0], 1, []
+    for word in pieces:
+        means.append(last[start : start + len(word)].mean(0))
+        start += len(word)
+    logits = model._classification_layer(torch.stack(means).mean(0))
+    (gradient,) = torch.autograd.grad(logits.max(), states.hidden_states[1])
+    per_piece = (gradient * states.hidden_states[1]).sum(-1)[0, 1:-1].tolist()
+    wanted, start = [], 0
+    for word in pieces:
+        own = per_piece[start : start + len(word)]
+        start += len(word)
+        reduce = {"sum": sum, "mean": lambda x: sum(x) / len(x), "max": lambda x: max(x, key=abs)}
+        wanted.append(reduce[how](own))
+    assert max(map(len, pieces)) > 1
+    assert out["tokens_1"] == words
+    assert out["signed_1"] == pytest.approx(wanted, rel=1e-3, abs=1e-5)
+    assert [piece["token"] for piece in out["pieces_1"]] == [
+        None,
+        *(i for i, word in enumerate(pieces) for _ in word),
+        None,
+    ]
+
+
+def test_a_word_without_a_piece_scores_nothing(tmp_path):
+    predictor, _ = rows.words()(tmp_path)
+    interpreter = make(predictor, "layer-saliency", layer=1)
+    tokens = [Token("good"), Token(""), Token("film")]
+    field = TextField(tokens, predictor._dataset_reader._token_indexers)
+    (out,) = interpreter.saliency_interpret_batch_instance([Instance({"tokens": field})])
+    assert out["instance_1"]["signed_1"][1] == 0 and all(out["instance_1"]["signed_1"][::2])
+    empty = TextField([Token("")] * 2, predictor._dataset_reader._token_indexers)
+    with pytest.raises(ConfigurationError, match="the text is empty"):
+        interpreter.saliency_interpret_batch_instance([Instance({"tokens": empty})])
+
+
+def test_an_unknown_word_aggregation_is_refused(predictor):
+    with pytest.raises(ConfigurationError, match="word_aggregation must be one of"):
+        make(predictor, word_aggregation="median")
 
 
 @pytest.fixture
@@ -258,9 +366,6 @@ def pair_predictor(bert_folder):
         },
     }
     return build_predictor(bert_folder, reader=reader, predictor="textual_entailment")
-
-
-PAIR = {"premise": "the film is slow", "hypothesis": "the film is bad"}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -283,19 +388,14 @@ def test_the_unknown_token_is_a_word_like_others(bert_folder, special_tokens):
     assert out["offsets_1"][2] == [2, 5]
 
 
-def test_two_text_fields_are_refused(bert_folder):
-    reader = {
-        **reader_config(bert_folder),
-        "type": "snli",
-        "combine_input_fields": False,
-        "tokenizer": {
-            "type": "pretrained_transformer",
-            "model_name": bert_folder,
-            "add_special_tokens": False,
-        },
-    }
-    predictor = build_predictor(bert_folder, reader=reader, predictor="textual_entailment")
-    with pytest.raises(
-        ConfigurationError, match="one text field; this one has premise, hypothesis"
-    ):
-        make(predictor, "layer-saliency").saliency_interpret_from_json(PAIR)
+def test_float16_is_explained_or_refused(predictor):
+    predictor._model.half()
+    interpreter = make(predictor, "layer-saliency")
+    try:
+        torch.nn.functional.layer_norm(torch.ones(1, 2).half(), (2,))
+    except RuntimeError:
+        with pytest.raises(ConfigurationError, match="float16 model on a CPU; use a GPU"):
+            interpreter.saliency_interpret_from_json(LINES[0])
+    else:
+        scores = interpreter.saliency_interpret_from_json(LINES[0])["instance_1"]["grad_input_1"]
+        assert sum(scores) == pytest.approx(1, abs=1e-3)

@@ -1,0 +1,52 @@
+import argparse
+import sys
+from typing import Any, Callable
+
+from allennlp.commands import Subcommand
+from allennlp.common.checks import ConfigurationError
+
+from allennlp_layer_saliency.commands.archive import archive
+
+
+@Subcommand.register("saliency")
+class SaliencyCommand(Subcommand):
+    """
+    `allennlp saliency ...`: what goes beyond explaining inputs with `allennlp predict`.
+
+    Registered as a `Subcommand` with name "saliency".
+    """
+
+    def add_subparser(self, parser: argparse._SubParsersAction) -> argparse.ArgumentParser:
+        description = "Decoded layer saliency: what goes beyond `predict --predictor saliency`."
+        subparser = parser.add_parser(self.name, description=description, help=description)
+        commands = subparser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+        description = (
+            "Make an AllenNLP archive, with weights and tokenizer inside, of a Hugging Face "
+            "AutoModelForSequenceClassification."
+        )
+        command = commands.add_parser("archive", description=description, help=description)
+        command.add_argument("folder", help="the model's folder, or its name on the hub")
+        command.add_argument(
+            "-o", "--output", default="model.tar.gz", help="the archive (default: model.tar.gz)"
+        )
+        command.add_argument(
+            "-f", "--force", action="store_true", help="overwrite the archive if it exists"
+        )
+        command.set_defaults(
+            func=_worker(lambda args: archive(args.folder, args.output, args.force))
+        )
+        return subparser
+
+
+def _worker(work: Callable[[argparse.Namespace], Any]) -> Callable[[argparse.Namespace], None]:
+    """Mistakes that the user can mend end in one line and exit status 1."""
+
+    def run(args: argparse.Namespace) -> None:
+        try:
+            work(args)
+        except (ConfigurationError, OSError) as error:
+            print(f"allennlp saliency: {error}", file=sys.stderr)
+            sys.exit(1)
+
+    return run

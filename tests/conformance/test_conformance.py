@@ -1,0 +1,237 @@
+"""Every supported set-up through the same list of invariants."""
+
+import json
+import math
+import random
+
+import numpy
+import pytest
+import torch
+from allennlp.common import Params, cached_transformers
+from allennlp.common.checks import ConfigurationError
+from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
+from allennlp.training.metrics import Metric
+
+from allennlp_layer_saliency.saliency_interpreters import layer_interpreter
+from tests.conformance.rows import ROWS
+from tests.conftest import hook_count
+
+OURS = ("decoded-layer-saliency", "projected-gradient-saliency", "layer-saliency")
+
+
+@pytest.fixture(scope="module", params=ROWS, ids=lambda row: f"{row.group}: {row.name}")
+def built(request, tmp_path_factory):
+    row = request.param
+    predictor, lines = row.build(tmp_path_factory.mktemp("row"))
+    yield row, predictor, lines
+    cached_transformers._clear_caches()
+
+
+def interpreters(row, predictor, **more):
+    for name in OURS:
+        if name == "projected-gradient-saliency" and not row.projectable:
+            continue
+        settings = {**row.settings, **more}
+        if name == "layer-saliency":
+            settings = {k: v for k, v in settings.items() if k not in ("tau", "lm_head")}
+        yield SaliencyInterpreter.from_params(
+            Params({"type": name, **settings}), predictor=predictor
+        )
+
+
+def instances(result):
+    return list(result.values())
+
+
+def scores(result):
+    """All signed scores of an input, of all its explained scores and texts."""
+    return [
+        score
+        for instance in instances(result)
+        for key in sorted(instance)
+        if key.startswith("signed_")
+        for score in instance[key]
+    ]
+
+
+def assert_close(got, wanted, tolerance):
+    assert [list(instance) for instance in instances(got)] == [
+        list(instance) for instance in instances(wanted)
+    ]
+    a, b = scores(got), scores(wanted)
+    size = max(map(abs, b), default=0.0)
+    # A score is a sum over hidden units, whose rounding errors stay where the sum is near 0.
+    assert a == pytest.approx(b, rel=tolerance, abs=tolerance * size + 2e-8)
+
+
+def test_scores_are_finite_and_aligned_with_tokens(built):
+    row, predictor, lines = built
+    explained = 0
+    for interpreter in interpreters(row, predictor):
+        for line, result in zip(lines, interpreter.saliency_interpret_batch_json(lines)):
+            json.dumps(result, allow_nan=False)
+            texts = [value for value in line.values() if isinstance(value, str)]
+            for number, instance in enumerate(instances(result), start=1):
+                assert f"instance_{number}" in result
+                explained += 1
+                signed = [key for key in instance if key.startswith("signed_")]
+                assert signed
+                for key in signed:
+                    n = key.rsplit("_", 1)[1]
+                    tokens = instance[f"tokens_{n}"]
+                    for other in ("signed", "grad_input", "offsets", "sources"):
+                        assert len(instance[f"{other}_{n}"]) == len(tokens)
+                    positions = instance.get(f"pieces_{n}", tokens)
+                    assert len(instance[f"decoded_{n}"]) == len(positions)
+                    total = sum(instance[f"grad_input_{n}"])
+                    assert total == pytest.approx(1, abs=1e-5) or total == 0
+                    assert all(map(math.isfinite, instance[key]))
+                    for token, span in zip(tokens, instance[f"offsets_{n}"]):
+                        if span is not None and row.name != "`transformer_qa`":
+                            plain = token.replace("Ġ", "").replace("##", "")
+                            assert any(text[slice(*span)].strip() == plain for text in texts)
+    assert explained >= len(OURS)
+
+
+def test_a_head_that_can_not_be_projected_on_is_refused(built):
+    row, predictor, _ = built
+    if not row.projectable:
+        with pytest.raises(ConfigurationError, match="size 16; this one has some of size 8"):
+            SaliencyInterpreter.from_params(Params({"type": OURS[1]}), predictor=predictor)
+
+
+def test_batched_equals_single_in_any_order(built, monkeypatch):
+    row, predictor, lines = built
+    for interpreter in interpreters(row, predictor, layer=1):
+        singles = [interpreter.saliency_interpret_from_json(line) for line in lines]
+        # One batch of all, whatever their lengths: the shorter are padded.
+        monkeypatch.setattr(layer_interpreter, "MAX_PIECES", 10**6)
+        for order in (range(len(lines)), range(len(lines) - 1, -1, -1)):
+            batch = interpreter.saliency_interpret_batch_json([lines[i] for i in order])
+            for i, result in zip(order, batch):
+                assert_close(result, singles[i], row.tolerance)
+        monkeypatch.undo()
+
+
+def test_padding_changes_nothing(built, monkeypatch):
+    row, predictor, lines = built
+    short = min(lines, key=lambda line: len(json.dumps(line)))
+    longest = max(lines, key=lambda line: len(json.dumps(line)))
+    monkeypatch.setattr(layer_interpreter, "MAX_PIECES", 10**6)
+    for interpreter in interpreters(row, predictor, layer=0):
+        alone = interpreter.saliency_interpret_from_json(short)
+        padded = interpreter.saliency_interpret_batch_json([longest, short, longest])[1]
+        assert_close(padded, alone, row.tolerance)
+
+
+def test_the_same_seed_gives_the_same_bytes(built):
+    row, predictor, lines = built
+    for interpreter in interpreters(row, predictor):
+        dumps = {json.dumps(interpreter.saliency_interpret_batch_json(lines)) for _ in range(2)}
+        assert len(dumps) == 1
+
+
+def state_of(model):
+    return (
+        hook_count(model),
+        [p.requires_grad for p in model.parameters()],
+        [p.grad for p in model.parameters()],
+        [m.training for m in model.modules()],
+        torch.get_rng_state().tolist(),
+        random.getstate(),
+        str(numpy.random.get_state()),
+        torch.is_grad_enabled(),
+        [
+            {k: str(v) for k, v in vars(value).items()}
+            for module in model.modules()
+            for value in vars(module).values()
+            if isinstance(value, Metric)
+        ],
+    )
+
+
+def test_the_model_is_left_as_it_was(built):
+    row, predictor, lines = built
+    model = predictor._model
+    for interpreter in interpreters(row, predictor):
+        before = state_of(model)
+        interpreter.saliency_interpret_batch_json(lines)
+        assert state_of(model) == before
+
+        def fail(*_):
+            raise RuntimeError("in the middle")
+
+        # A block in the middle of the transformer, so that hooks below it have run.
+        handle = interpreter._hf_layers.taps[-1].module.register_forward_hook(fail)
+        before = state_of(model)
+        with pytest.raises(RuntimeError, match="in the middle"):
+            interpreter.saliency_interpret_batch_json(lines)
+        assert state_of(model) == before
+        handle.remove()
+
+
+def test_decoding_conserves_saliency(built):
+    """With tau null and every token kept, decoding moves saliency and loses none."""
+    row, predictor, lines = built
+    if row.tokens == "words":
+        return  # special tokens belong to no word
+    keep = {"layer": 1, "tau": None, "special_tokens": "keep"}
+    decoded, *_, undecoded = interpreters(row, predictor, **keep)
+    for line in lines:
+        moved, kept = (i.saliency_interpret_from_json(line) for i in (decoded, undecoded))
+        for a, b in zip(instances(moved), instances(kept)):
+            lost = a["lost"]
+            total, wanted = sum(scores({"": a})) + lost, sum(scores({"": b}))
+            size = sum(map(abs, scores({"": b})))
+            assert total == pytest.approx(wanted, abs=1e-5 * size + 1e-7)
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_scores_are_the_derivative(built, layer):
+    """
+    gradient-x-input sums to the derivative of y_c when the layer's state is scaled: here by central
+    differences, the state being scaled by a hook of the test's own.
+    """
+    row, predictor, lines = built
+    if "folded" in (row.tokens, row.name.split(", ")[-1]) or row.name == "bfloat16":
+        return  # the transformer sees more than the tokens; differences need precision
+    *_, interpreter = interpreters(row, predictor, layer=layer)
+    tap = interpreter._hf_layers.taps[layer]
+    line = lines[0]
+
+    def explained(step, belongs=None):
+        count = 0
+
+        def hook(module, inputs, output):
+            nonlocal count
+            count += 1
+            if (count - 1) % tap.calls != tap.call:
+                return None
+            state = output[0] if isinstance(output, tuple) else output
+            factor = 1 + step
+            if belongs is not None:
+                factor = 1 + step * torch.tensor(belongs[(count - 1) // tap.calls]).view(1, -1, 1)
+            return (factor * state, *output[1:]) if isinstance(output, tuple) else factor * state
+
+        handle = tap.module.register_forward_hook(hook)
+        result = interpreter.saliency_interpret_from_json(line)
+        handle.remove()
+        return instances(result)
+
+    predictor._model.double()
+    try:
+        plain = explained(0.0)
+        # Special tokens belong to no word, so that their states stay as they are.
+        belongs = [
+            [float(piece["token"] is not None) for piece in plain[0][key]]
+            for key in sorted(plain[0] if plain else {})
+            if key.startswith("pieces_")
+        ] or None
+        step = 1e-3
+        for got, more, less in zip(plain, explained(step, belongs), explained(-step, belongs)):
+            assert {**more["target"], "score": 0} == {**less["target"], "score": 0}
+            wanted = (more["target"]["score"] - less["target"]["score"]) / (2 * step)
+            size = sum(map(abs, scores({"": got})))
+            assert sum(scores({"": got})) == pytest.approx(wanted, abs=2e-3 * size + 1e-6)
+    finally:
+        predictor._model.float()
