@@ -52,7 +52,10 @@ def _heading(line: JsonDict, explanation: JsonDict) -> Text:
         parts.append(f"predicted: {line['label']}{probability}")
     if "target" in explanation:
         target = explanation["target"]
-        parts.append(f"explained: {target['kind']} of {target['label']}, {target['score']:.2f}")
+        contrast = f" minus {target['contrast']}" if "contrast" in target else ""
+        parts.append(
+            f"explained: {target['kind']} of {target['label']}{contrast}, {target['score']:.2f}"
+        )
     if "layer" in explanation:
         parts.append(f"layer {explanation['layer']}")
     return Text("  ".join(parts), style="dim")

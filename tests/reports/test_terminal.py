@@ -30,6 +30,12 @@ def lines(output):
     return [text.plain for text in terminal.render(output)]
 
 
+def test_a_contrast_is_named():
+    target = {**INSTANCE["target"], "contrast": "positive"}
+    (heading, *_) = lines({"saliency": {"instance_1": {**INSTANCE, "target": target}}})
+    assert heading == "explained: logit of negative minus positive, 1.50  layer 3"
+
+
 def test_two_texts_of_words():
     first = {
         "tokens_1": ["unlikely"],
