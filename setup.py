@@ -42,6 +42,6 @@ setup(
         "setproctitle<1.3.8; python_version < '3.9'",
     ],
     extras_require={
-        "test": ["hypothesis>=6", "pytest>=7", "wheel"],
+        "test": ["captum>=0.6,<0.9", "hypothesis>=6", "pytest>=7", "wheel"],
     },
 )

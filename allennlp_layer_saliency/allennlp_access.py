@@ -187,6 +187,15 @@ def batch_tensors(model: Model, instances: List[Instance]) -> Dict[str, Any]:
     return util.move_to_device(Batch(instances).as_tensor_dict(), model._get_prediction_device())
 
 
+def repeated(tensors: Any, copies: int) -> Any:
+    """A batch's tensors, and lists with an item for each instance, for copies of it in a row."""
+    if isinstance(tensors, dict):
+        return {name: repeated(value, copies) for name, value in tensors.items()}
+    if isinstance(tensors, torch.Tensor):
+        return torch.cat([tensors] * copies)
+    return tensors * copies if isinstance(tensors, list) else tensors
+
+
 def predictions(model: Model, outputs: Dict[str, Any], batch_size: int) -> List[Dict[str, Any]]:
     """A forward pass' outputs as `Predictor.predict_batch_instance` would give them."""
     detached = {k: _plain(v) if isinstance(v, torch.Tensor) else v for k, v in outputs.items()}

@@ -1,18 +1,40 @@
-"""The aggregations g by registered name; the formulas are in `core.aggregation`."""
+"""The aggregations g by registered name; the formulas are in `core.aggregation` and `core.paths`."""
 
+from typing import List, Optional
+
+import torch
 from allennlp.common import Registrable
 from allennlp.common.checks import ConfigurationError
 from torch import Tensor
 
-from allennlp_layer_saliency.core import aggregation
+from allennlp_layer_saliency.core import aggregation, paths
+from allennlp_layer_saliency.core.paths import LayerState, Weights
+
+BASELINES = ("zero", "mask")
 
 
 class FeatureAggregation(Registrable):
     """From a layer's hidden states and gradients to one weight per position."""
 
     default_implementation = "gradient-x-input"
+    # Whether gradients are wanted at other states than the layer's own, and not there.
+    resumes = False
 
-    def __call__(self, hidden_states: Tensor, gradients: Tensor, mask: Tensor) -> Tensor:
+    def __call__(self, at: LayerState) -> List[Weights]:
+        """s of each explained score."""
+        raise NotImplementedError
+
+
+class PointwiseAggregation(FeatureAggregation):
+    """An aggregation of the hidden states and gradients at one point."""
+
+    def __call__(self, at: LayerState) -> List[Weights]:
+        return [
+            Weights(self.weights(at.hidden_states, gradients, at.mask))
+            for gradients in at.gradients
+        ]
+
+    def weights(self, hidden_states: Tensor, gradients: Tensor, mask: Tensor) -> Tensor:
         """
         # Parameters
 
@@ -32,7 +54,7 @@ class FeatureAggregation(Registrable):
 
 
 @FeatureAggregation.register("gradient-norm")
-class GradientNorm(FeatureAggregation):
+class GradientNorm(PointwiseAggregation):
     """
     The norm of the gradient.
 
@@ -49,24 +71,24 @@ class GradientNorm(FeatureAggregation):
             raise ConfigurationError(f"gradient-norm: p must be 1 or 2; got {p}")
         self.p = p
 
-    def __call__(self, hidden_states: Tensor, gradients: Tensor, mask: Tensor) -> Tensor:
+    def weights(self, hidden_states: Tensor, gradients: Tensor, mask: Tensor) -> Tensor:
         return aggregation.gradient_norm(gradients, mask, self.p)
 
 
 @FeatureAggregation.register("gradient-x-input")
-class GradientXInput(FeatureAggregation):
+class GradientXInput(PointwiseAggregation):
     """
     The product of gradient and hidden state.
 
     Registered as a `FeatureAggregation` with name "gradient-x-input".
     """
 
-    def __call__(self, hidden_states: Tensor, gradients: Tensor, mask: Tensor) -> Tensor:
+    def weights(self, hidden_states: Tensor, gradients: Tensor, mask: Tensor) -> Tensor:
         return aggregation.gradient_x_input(hidden_states, gradients, mask)
 
 
 @FeatureAggregation.register("grad-cam")
-class GradCam(FeatureAggregation):
+class GradCam(PointwiseAggregation):
     """
     Grad-CAM, with positions in the place of pixels.
 
@@ -81,5 +103,96 @@ class GradCam(FeatureAggregation):
     def __init__(self, relu: bool = True) -> None:
         self.relu = relu
 
-    def __call__(self, hidden_states: Tensor, gradients: Tensor, mask: Tensor) -> Tensor:
+    def weights(self, hidden_states: Tensor, gradients: Tensor, mask: Tensor) -> Tensor:
         return aggregation.grad_cam(hidden_states, gradients, mask, self.relu)
+
+
+@FeatureAggregation.register("integrated-gradients")
+class IntegratedGradients(FeatureAggregation):
+    """
+    The gradient's mean along the straight path from a baseline to the hidden state, times the
+    difference. Their sum is the difference of the scores, up to the rule's error, which is reported as
+    `completeness_gap`.
+
+    Registered as a `FeatureAggregation` with name "integrated-gradients".
+
+    # Parameters
+
+    steps : `int`, optional (default = `32`)
+        Points on the path.
+    rule : `str`, optional (default = `"gauss-legendre"`)
+        Of quadrature: "gauss-legendre" or "midpoint".
+    baseline : `str`, optional (default = `"mask"`)
+        "mask": the layer's state for the same input with all but special tokens masked. "zero": a path
+        from there starts where a layer norm is steepest, and needs many more steps.
+    """
+
+    resumes = True
+
+    def __init__(
+        self, steps: int = 32, rule: str = "gauss-legendre", baseline: str = "mask"
+    ) -> None:
+        try:
+            paths.quadrature(steps, rule)
+        except ValueError as error:
+            raise ConfigurationError(f"integrated-gradients: {error}") from error
+        if baseline not in BASELINES:
+            raise ConfigurationError(
+                f"integrated-gradients: baseline must be one of {BASELINES}; got {baseline!r}"
+            )
+        self.steps = steps
+        self.rule = rule
+        self.baseline = baseline
+
+    def __call__(self, at: LayerState) -> List[Weights]:
+        zero = self.baseline == "zero"
+        baseline = torch.zeros_like(at.hidden_states) if zero else at.masked_states()
+        return paths.integrated_gradients(at, baseline, self.steps, self.rule)
+
+
+@FeatureAggregation.register("smooth-gradient")
+class SmoothGradient(FeatureAggregation):
+    """
+    Another aggregation's mean over hidden states with Gaussian noise.
+
+    Registered as a `FeatureAggregation` with name "smooth-gradient".
+
+    # Parameters
+
+    aggregation : `FeatureAggregation`, optional (default = `gradient-x-input`)
+        "gradient-norm", "gradient-x-input" or "grad-cam".
+    samples : `int`, optional (default = `16`)
+    noise : `float`, optional (default = `0.1`)
+        The noise's standard deviation, as a share of the hidden states' root mean square.
+    seed : `int`, optional (default = `0`)
+        The noise depends on it and on the text only.
+    """
+
+    resumes = True
+
+    def __init__(
+        self,
+        aggregation: Optional[FeatureAggregation] = None,
+        samples: int = 16,
+        noise: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        aggregation = aggregation or GradientXInput()
+        if not isinstance(aggregation, PointwiseAggregation):
+            raise ConfigurationError(
+                "smooth-gradient: aggregation must be gradient-norm, gradient-x-input or grad-cam"
+            )
+        if samples < 1 or not noise >= 0:
+            raise ConfigurationError(
+                "smooth-gradient: samples must be at least 1 and noise 0 or more; got "
+                f"{samples} and {noise}"
+            )
+        self.aggregation = aggregation
+        self.samples = samples
+        self.noise = noise
+        self.seed = seed
+
+    def __call__(self, at: LayerState) -> List[Weights]:
+        return paths.smooth_gradient(
+            at, self.aggregation.weights, self.samples, self.noise, self.seed
+        )

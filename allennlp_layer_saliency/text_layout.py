@@ -8,7 +8,7 @@ instance, one text after the other.
 """
 
 from dataclasses import dataclass
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import torch
 from allennlp.common.checks import ConfigurationError
@@ -93,13 +93,13 @@ class TextLayout:
         found: List[Text] = []
         position = token = 0
         for indexed in texts:
-            ids, offsets = indexed["token_ids"], indexed.get("offsets")
+            offsets = indexed.get("offsets")
             mask = indexed["mask"] if offsets is None else indexed["wordpiece_mask"]
-            folding = Folding.of(model, transformer, indexed, mask)
+            folding, rows = Folding.of(model, transformer, indexed, mask)
             found.append(
                 Text(
-                    rows=folding.rows(ids),
-                    token_ids=folding.undo(ids.unsqueeze(-1).double()).squeeze(-1).long(),
+                    rows=rows,
+                    token_ids=folding.undo(rows.unsqueeze(-1)).squeeze(-1),
                     mask=mask,
                     offsets=offsets,
                     word_mask=None if offsets is None else indexed["mask"],
@@ -131,45 +131,79 @@ class TextLayout:
             token_count=token_count,
         )
 
-    def joined(self, states: List[Tensor], token_ids: List[Tensor]) -> Tensor:
+    def runs(self, token_ids: List[Tensor]) -> List[int]:
         """
-        The states of all texts, one after the other.
-
-        # Parameters
-
-        states : `List[torch.Tensor]`
-            From each run of the transformer. Shape of each: (rows, row length, hidden).
-        token_ids : `List[torch.Tensor]`
-            What the transformer was given in each run, by which its text is known.
-
-        # Returns
-
-        `torch.Tensor`
-            Shape: (batch, positions, hidden).
+        Which run of the transformer read each text, given what it was given in each run.
 
         # Raises
 
         `ValueError`
             If the runs are not those of the instance's texts.
         """
-        runs = list(range(len(states)))
-        joined = []
+        left = list(range(len(token_ids)))
+        runs = []
         for text in self.texts:
-            own = next((run for run in runs if torch.equal(token_ids[run], text.rows)), None)
-            if own is None or states[own].shape[:2] != text.rows.shape:
+            own = next((run for run in left if torch.equal(token_ids[run], text.rows)), None)
+            if own is None:
                 raise ValueError(
-                    f"the transformer ran {len(states)} times for {len(self.texts)} texts, and not on "
+                    f"the transformer ran {len(token_ids)} times for {len(self.texts)} texts, and not on "
                     "these texts' word pieces as they are; only models that read each text once, in one "
                     "piece, can be explained"
                 )
-            runs.remove(own)
-            joined.append(text.folding.undo(states[own]))
-        if runs:
+            left.remove(own)
+            runs.append(own)
+        if left:
             raise ValueError(
-                f"the transformer ran {len(states)} times for {len(self.texts)} texts; only models that "
+                f"the transformer ran {len(token_ids)} times for {len(self.texts)} texts; only models that "
                 "read each text once can be explained"
             )
-        return torch.cat(joined, dim=1)
+        return runs
+
+    def joined(self, states: List[Tensor]) -> Tensor:
+        """
+        The states of all texts, one text after the other.
+
+        # Parameters
+
+        states : `List[torch.Tensor]`
+            For each text the transformer's. Shape of each: (copies * rows, row length, hidden).
+
+        # Returns
+
+        `torch.Tensor`
+            Shape: (copies * batch, positions, hidden).
+
+        # Raises
+
+        `ValueError`
+            If the states are not of the texts' shape.
+        """
+        for text, state in zip(self.texts, states):
+            rows, length = text.rows.shape
+            if len(state) % rows or state.size(1) != length:
+                raise ValueError(
+                    f"the layer has states of shape {tuple(state.shape[:2])} for word pieces of shape "
+                    f"{tuple(text.rows.shape)}; only models that keep each position can be explained"
+                )
+        return torch.cat([t.folding.undo(s) for t, s in zip(self.texts, states)], dim=1)
+
+    def separated(self, joined: Tensor, others: List[Tensor]) -> List[Tensor]:
+        """
+        The reverse of `joined`: for each text the transformer's states, in their type.
+
+        # Parameters
+
+        joined : `torch.Tensor`
+            Shape: (copies * batch, positions, hidden).
+        others : `List[torch.Tensor]`
+            What stands at positions that are not the texts'. Shape of each: (rows, row length, hidden).
+        """
+        separated = []
+        for text, other in zip(self.texts, others):
+            stop = text.first_position + text.mask.size(1)
+            own = joined[:, text.first_position : stop].to(other.dtype)
+            separated.append(text.folding.redo(own, other, text.mask))
+        return separated
 
 
 def _words(text: Text) -> Tensor:
@@ -191,18 +225,19 @@ def _words(text: Text) -> Tensor:
 class Folding:
     """
     How the embedder laid out a text for the transformer: texts longer than its `max_length` become
-    several rows, each with special tokens of its own.
+    several rows, each with special tokens of its own, which are no positions of the text.
 
     # Parameters
 
-    embedder : `PretrainedTransformerEmbedder`, optional
-        None where every text is one row.
-    segment_mask : `torch.Tensor`, optional
-        Shape: (batch, word pieces with those special tokens). True at real ones.
+    places : `torch.Tensor`, optional
+        Shape: (batch, positions). Where each position is in the rows, counted over all of them; -1 at
+        padding. None where every text is one row.
+    rows : `int`
+        Of the whole batch.
     """
 
-    embedder: Optional[PretrainedTransformerEmbedder] = None
-    segment_mask: Optional[Tensor] = None
+    places: Optional[Tensor] = None
+    rows: int = 0
 
     @classmethod
     def of(
@@ -211,49 +246,82 @@ class Folding:
         transformer: PreTrainedModel,
         indexed: Dict[str, Tensor],
         mask: Tensor,
-    ) -> "Folding":
-        """For a text as the transformer's indexer made it, and the mask of its word pieces."""
-        if indexed["token_ids"].shape == mask.shape:
-            return cls()
+    ) -> Tuple["Folding", Tensor]:
+        """
+        For a text as the transformer's indexer made it, and the mask of its word pieces: the folding,
+        and the ids as the transformer is given them, of shape (rows, row length).
+        """
+        ids = indexed["token_ids"]
+        if ids.shape == mask.shape:
+            return cls(), ids
         for module in model.modules():
             if (
                 isinstance(module, PretrainedTransformerEmbedder)
                 and module.transformer_model is transformer
                 and module._max_length is not None
             ):
-                return cls(module, indexed["segment_concat_mask"])
+                segments = indexed["segment_concat_mask"]
+                rows, row_mask, _ = module._fold_long_sequences(ids, segments)
+                # Unfolding fills up with 0.
+                numbers = torch.arange(1, rows.numel() + 1, device=ids.device, dtype=torch.double)
+                places = module._unfold_long_sequences(
+                    numbers.reshape(*rows.shape, 1), row_mask, *segments.shape
+                )
+                places = (places.squeeze(-1).long() - 1).masked_fill(~mask, -1)
+                return cls(places, len(rows)), rows
         raise ConfigurationError(
             "the token indexer folds long texts, but the embedder has no max_length to read them by; give "
             "both the same"
         )
 
-    def rows(self, token_ids: Tensor) -> Tensor:
-        """The ids as the transformer is given them. Shape: (rows, row length)."""
-        if self.embedder is None:
-            return token_ids
-        return self.embedder._fold_long_sequences(token_ids, self.segment_mask)[0]
-
     def undo(self, states: Tensor) -> Tensor:
         """
-        From the transformer's rows, or their concatenation, to one row per text, without the special
-        tokens between segments.
+        One row per text, without the special tokens between segments.
 
         # Parameters
 
         states : `torch.Tensor`
-            Shape: (batch * segments, max_length, size), or (batch, concatenated segments, size).
+            Shape: (copies * rows, row length, size).
 
         # Returns
 
         `torch.Tensor`
-            Shape: (batch, positions, size).
+            Shape: (copies * batch, positions, size); 0 at padding if there is folding.
         """
-        if self.embedder is None:
+        if self.places is None:
             return states
-        batch_size, length = self.segment_mask.shape
-        _, mask, _ = self.embedder._fold_long_sequences(self.segment_mask.long(), self.segment_mask)
-        if len(states) == batch_size != len(mask):
-            padding = mask.numel() // batch_size - length
-            states = torch.nn.functional.pad(states, (0, 0, 0, padding))
-            states = states.reshape(*mask.shape, -1)
-        return self.embedder._unfold_long_sequences(states, mask, batch_size, length)
+        by_copy = self._by_copy(states)
+        found = by_copy[:, self.places.clamp(min=0).flatten()]
+        found = found.reshape(-1, *self.places.shape, states.size(2))
+        return found.masked_fill((self.places < 0).unsqueeze(-1), 0).flatten(0, 1)
+
+    def redo(self, states: Tensor, others: Tensor, mask: Tensor) -> Tensor:
+        """
+        From one row per text back to the transformer's rows.
+
+        # Parameters
+
+        states : `torch.Tensor`
+            Shape: (copies * batch, positions, size).
+        others : `torch.Tensor`
+            What stands elsewhere. Shape: (rows, row length, size).
+        mask : `torch.Tensor`
+            Shape: (batch, positions).
+
+        # Returns
+
+        `torch.Tensor`
+            Shape: (copies * rows, row length, size).
+        """
+        copies = len(states) // len(mask)
+        repeated = others.repeat(copies, 1, 1)
+        if self.places is None:
+            return torch.where(mask.repeat(copies, 1).unsqueeze(-1), states, repeated)
+        real = self.places >= 0
+        own = states.reshape(copies, *real.shape, -1)[:, real]
+        self._by_copy(repeated)[:, self.places[real]] = own
+        return repeated
+
+    def _by_copy(self, rows: Tensor) -> Tensor:
+        """Shape: (copies, rows * row length, size)."""
+        return rows.reshape(len(rows) // self.rows, -1, rows.size(2))

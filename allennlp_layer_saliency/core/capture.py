@@ -72,6 +72,7 @@ def capture(
     forward: Callable[[], Any],
     score: Callable[[Any], Tensor],
     word_embeddings: Optional[torch.nn.Module] = None,
+    gradients: bool = True,
 ) -> Capture:
     """
     Run the model once and differentiate its scores with respect to the hidden states at `taps`.
@@ -93,6 +94,8 @@ def capture(
         instance's scores must depend on that instance alone.
     word_embeddings : `torch.nn.Module`, optional
         The module that the transformer gives its token ids to. Left out, `token_ids` stays empty.
+    gradients : `bool`
+        False runs the model without a graph, and leaves `gradients` empty.
 
     # Raises
 
@@ -107,15 +110,16 @@ def capture(
 
     def read(layer: int, output: Any) -> Any:
         hidden_state = output[0] if isinstance(output, tuple) else output
-        if layer != lowest:
+        if layer == lowest:
+            # A decoder uses the same embeddings, after the encoder has run.
+            token_ids.extend(latest_ids)
+        if layer != lowest or not gradients:
             states[layer].append(hidden_state)
             return None
         # From here on the graph is wanted: the caller's `no_grad` ends with the lowest layer.
         torch.set_grad_enabled(True)
         leaf = hidden_state.detach().requires_grad_()
         states[layer].append(leaf)
-        # The decoder of an encoder-decoder model uses the same embeddings, after the encoder has run.
-        token_ids.extend(latest_ids)
         return (leaf,) + tuple(output[1:]) if isinstance(output, tuple) else leaf
 
     with evaluation(model):
@@ -125,19 +129,41 @@ def capture(
         missing = [layer for layer in layers if not runs or len(states[layer]) != runs]
         if missing:
             raise ValueError(f"layers {missing} did not run in the forward pass")
-        with torch.enable_grad():
+        with torch.set_grad_enabled(gradients):
             scores = score(outputs)
-        gradients = [
-            _gradients(scores[target].sum(), states, retain_graph=target < len(scores) - 1)
-            for target in range(len(scores))
+        found = [
+            differentiate(scores[target].sum(), states, retain_graph=target < len(scores) - 1)
+            for target in range(len(scores) if gradients else 0)
         ]
     return Capture(
         outputs=outputs,
         scores=scores.detach(),
         token_ids=[_batch_major(ids, taps[lowest]) for ids in token_ids],
         hidden_states=_all_batch_major(states, taps),
-        gradients=[_all_batch_major(gradient, taps) for gradient in gradients],
+        gradients=[_all_batch_major(gradient, taps) for gradient in found],
     )
+
+
+def differentiate(
+    score: Tensor, states: Dict[int, List[Tensor]], retain_graph: bool
+) -> Dict[int, List[Tensor]]:
+    """
+    The score's gradients with respect to each layer's states, in their structure.
+
+    # Raises
+
+    `ValueError`
+        If the score does not depend on one of them.
+    """
+    if not score.requires_grad:
+        raise ValueError(f"the explained score does not depend on layer {min(states)}")
+    flat = [state for of_layer in states.values() for state in of_layer]
+    found = iter(torch.autograd.grad(score, flat, allow_unused=True, retain_graph=retain_graph))
+    gradients = {layer: [next(found) for _ in of_layer] for layer, of_layer in states.items()}
+    for layer, of_layer in gradients.items():
+        if any(gradient is None for gradient in of_layer):
+            raise ValueError(f"the explained score does not depend on layer {layer}")
+    return gradients
 
 
 @contextmanager
@@ -213,21 +239,6 @@ def evaluation(model: torch.nn.Module) -> Iterator[None]:
             module.training = True
         for parameter in trainable:
             parameter.requires_grad_(True)
-
-
-def _gradients(
-    score: Tensor, states: Dict[int, List[Tensor]], retain_graph: bool
-) -> Dict[int, List[Tensor]]:
-    """The score's gradients with respect to the states, in their structure."""
-    if not score.requires_grad:
-        raise ValueError(f"the explained score does not depend on layer {min(states)}")
-    flat = [state for of_layer in states.values() for state in of_layer]
-    found = iter(torch.autograd.grad(score, flat, allow_unused=True, retain_graph=retain_graph))
-    gradients = {layer: [next(found) for _ in of_layer] for layer, of_layer in states.items()}
-    for layer, of_layer in gradients.items():
-        if any(gradient is None for gradient in of_layer):
-            raise ValueError(f"the explained score does not depend on layer {layer}")
-    return gradients
 
 
 def _all_batch_major(

@@ -1,6 +1,7 @@
 """The result of explaining a batch at one layer, before any conversion to words."""
 
 from dataclasses import dataclass
+from typing import Optional
 
 from torch import Tensor
 
@@ -32,6 +33,8 @@ class LayerExplanation:
         Shape: (batch, items). The most salient vocabulary items, in the input or not; items may be 0.
     vocabulary_scores : `torch.Tensor`
         Shape: as `vocabulary_ids`. Signed; by decreasing absolute value.
+    completeness_gap : `torch.Tensor`, optional
+        Shape: (batch,). By how much the positions' weights fail to add up to what they are meant to.
     """
 
     layer: int
@@ -44,3 +47,4 @@ class LayerExplanation:
     top_contributions: Tensor
     vocabulary_ids: Tensor
     vocabulary_scores: Tensor
+    completeness_gap: Optional[Tensor] = None

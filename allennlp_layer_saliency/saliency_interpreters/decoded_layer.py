@@ -5,6 +5,7 @@ from allennlp.predictors import Predictor
 from torch import Tensor
 
 from allennlp_layer_saliency.core.explanation import LayerExplanation
+from allennlp_layer_saliency.core.paths import LayerState, Weights
 from allennlp_layer_saliency.core.scoring import decoded_contributions, lost
 from allennlp_layer_saliency.feature_aggregations import FeatureAggregation, GradientXInput
 from allennlp_layer_saliency.lm_heads import LMHead
@@ -68,9 +69,11 @@ class DecodedLayerSaliency(DecodingInterpreter):
         word_aggregation: str = "sum",
         transformer: Optional[str] = None,
     ) -> None:
+        aggregation = aggregation or GradientXInput()
         super().__init__(
             predictor=predictor,
             layer=layer,
+            aggregation=aggregation,
             lm_head=lm_head,
             tau=tau,
             normalise=normalise,
@@ -82,12 +85,18 @@ class DecodedLayerSaliency(DecodingInterpreter):
             word_aggregation=word_aggregation,
             transformer=transformer,
         )
-        self._aggregation = aggregation or GradientXInput()
+        self._aggregation = aggregation
 
-    def _explain_layer(
-        self, inputs: Inputs, hidden_states: Tensor, gradients: Tensor, layer: int
+    def _explain_layer(self, inputs: Inputs, at: LayerState, layer: int) -> List[LayerExplanation]:
+        return [
+            self._explained(inputs, at.hidden_states, found, layer)
+            for found in self._aggregation(at)
+        ]
+
+    def _explained(
+        self, inputs: Inputs, hidden_states: Tensor, found: Weights, layer: int
     ) -> LayerExplanation:
-        weights = self._aggregation(hidden_states, gradients, inputs.mask)
+        weights = found.weights
         decoded = inputs.mask if self._decoded_top_k else inputs.mask & (weights != 0)
         decoding = self._decode(inputs, hidden_states, weights, decoded, layer)
         contributions = decoded_contributions(weights, decoding.shares)
@@ -104,4 +113,5 @@ class DecodedLayerSaliency(DecodingInterpreter):
             top_contributions=weights.unsqueeze(2) * decoding.top_probabilities,
             vocabulary_ids=vocabulary_ids,
             vocabulary_scores=vocabulary_scores,
+            completeness_gap=found.completeness_gap,
         )

@@ -3,9 +3,9 @@ from typing import List, Optional, Union
 import torch
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.predictors import Predictor
-from torch import Tensor
 
 from allennlp_layer_saliency.core.explanation import LayerExplanation
+from allennlp_layer_saliency.core.paths import LayerState, Weights
 from allennlp_layer_saliency.core.scoring import token_scores
 from allennlp_layer_saliency.feature_aggregations import FeatureAggregation, GradientXInput
 from allennlp_layer_saliency.saliency_interpreters.layer_interpreter import LayerInterpreter
@@ -57,9 +57,11 @@ class LayerSaliency(LayerInterpreter):
         word_aggregation: str = "sum",
         transformer: Optional[str] = None,
     ) -> None:
+        aggregation = aggregation or GradientXInput()
         super().__init__(
             predictor=predictor,
             layer=layer,
+            aggregation=aggregation,
             target=target,
             target_class=target_class,
             contrast_class=contrast_class,
@@ -67,12 +69,13 @@ class LayerSaliency(LayerInterpreter):
             word_aggregation=word_aggregation,
             transformer=transformer,
         )
-        self._aggregation = aggregation or GradientXInput()
+        self._aggregation = aggregation
 
-    def _explain_layer(
-        self, inputs: Inputs, hidden_states: Tensor, gradients: Tensor, layer: int
-    ) -> LayerExplanation:
-        weights = self._aggregation(hidden_states, gradients, inputs.mask)
+    def _explain_layer(self, inputs: Inputs, at: LayerState, layer: int) -> List[LayerExplanation]:
+        return [self._explained(inputs, found, layer) for found in self._aggregation(at)]
+
+    def _explained(self, inputs: Inputs, found: Weights, layer: int) -> LayerExplanation:
+        weights = found.weights
         if inputs.words is None:
             # Each position's only source is itself: no need for a matrix that says so.
             scores = token_scores(weights, inputs.special, self._special_tokens)
@@ -95,4 +98,5 @@ class LayerSaliency(LayerInterpreter):
             top_contributions=none,
             vocabulary_ids=none[:, 0].long(),
             vocabulary_scores=none[:, 0],
+            completeness_gap=found.completeness_gap,
         )

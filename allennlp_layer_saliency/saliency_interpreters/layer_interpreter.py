@@ -18,7 +18,6 @@ from allennlp_layer_saliency.allennlp_access import (
     instances_of,
     max_segment_length,
     metrics_preserved,
-    predictions,
     special_ids,
     text_fields,
     transformer_indexer,
@@ -26,6 +25,7 @@ from allennlp_layer_saliency.allennlp_access import (
 )
 from allennlp_layer_saliency.core.capture import capture
 from allennlp_layer_saliency.core.explanation import LayerExplanation
+from allennlp_layer_saliency.core.paths import LayerState
 from allennlp_layer_saliency.core.scoring import (
     check_special_tokens,
     check_word_aggregation,
@@ -33,13 +33,16 @@ from allennlp_layer_saliency.core.scoring import (
     sources,
     token_scores,
 )
+from allennlp_layer_saliency.feature_aggregations import FeatureAggregation
 from allennlp_layer_saliency.hf_models import find_transformer, layers_of, max_positions
+from allennlp_layer_saliency.saliency_interpreters.masked_states import MaskedStates
 from allennlp_layer_saliency.saliency_interpreters.output import (
     OutputTexts,
     layer_to_json,
     several_layers,
 )
-from allennlp_layer_saliency.saliency_interpreters.target import Choice, target_type
+from allennlp_layer_saliency.saliency_interpreters.target import target_type
+from allennlp_layer_saliency.saliency_interpreters.traced_batch import TracedBatch
 from allennlp_layer_saliency.text_layout import Inputs, TextLayout
 
 # Word pieces per forward pass, padding included.
@@ -79,6 +82,8 @@ class LayerInterpreter(SaliencyInterpreter):
     layer : `Union[int, str, List[int]]`
         Counted as in `hidden_states`: 0 is the embedding output, L or -1 the last block's output. A
         list, or "all", explains several layers from one backward pass.
+    aggregation : `FeatureAggregation`, optional
+        g, where the interpreter has one.
     target : `str`
         The explained score: "logit" or "log-probability".
     target_class : `Union[str, int]`, optional
@@ -99,6 +104,7 @@ class LayerInterpreter(SaliencyInterpreter):
         self,
         predictor: Predictor,
         layer: Union[int, str, List[int]],
+        aggregation: Optional[FeatureAggregation],
         target: str,
         target_class: Optional[Union[str, int]],
         contrast_class: Optional[Union[str, int]],
@@ -130,6 +136,13 @@ class LayerInterpreter(SaliencyInterpreter):
         self._taps = {index: self._hf_layers.taps[index] for index in self._layers}
         self._several_layers = not isinstance(layer, int)
         self._special_ids = special_ids(self._tokenizer)
+        self._resumes = aggregation is not None and aggregation.resumes
+        self._masked_states = MaskedStates(self._states_of_masked)
+        if getattr(aggregation, "baseline", None) == "mask" and not self._tokenizer.mask_token:
+            raise ConfigurationError(
+                'aggregation: the classifier\'s tokenizer has no mask token, which baseline "mask" '
+                'needs; use "zero"'
+            )
 
     def saliency_interpret_from_json(self, inputs: JsonDict) -> JsonDict:
         """Explain one input: `{"instance_1": {"grad_input_1": [...], ...}}`."""
@@ -206,69 +219,39 @@ class LayerInterpreter(SaliencyInterpreter):
             )
         return length
 
-    def _explain_layer(
-        self,
-        inputs: Inputs,
-        hidden_states: torch.Tensor,
-        gradients: torch.Tensor,
-        layer: int,
-    ) -> LayerExplanation:
-        """
-        Explain a batch at one layer.
-
-        `hidden_states` h_l and `gradients` D_l are float32, of shape (batch, positions, hidden).
-        """
+    def _explain_layer(self, inputs: Inputs, at: LayerState, layer: int) -> List[LayerExplanation]:
+        """Explain each target of a batch at one layer."""
         raise NotImplementedError
 
     def _explain_batch(self, instances: List[Instance]) -> List[Explained]:
-        tensors = batch_tensors(self._model, instances)
-        layout = TextLayout.of(
-            self._model,
-            self._transformer,
-            [tensors[name][self._indexer_name] for name in text_fields(instances[0])],
-        )
+        tensors, layout = self._batch(instances)
         inputs = layout.inputs(sorted(self._special_ids))
         texts = OutputTexts(instances, layout, inputs, self._special_ids, self._tokenizer)
-        made: List[JsonDict] = []
-        choices: List[List[Choice]] = []
-
-        def score(outputs: Dict[str, Any]) -> torch.Tensor:
-            made.extend(predictions(self._model, self._target.public(outputs), len(instances)))
-            choices.extend(self._target.choose(outputs, made, instances))
-            return self._target.scores(outputs, choices)
-
         explanations: List[JsonDict] = [{} for _ in instances]
         try:
-            with metrics_preserved(self._model):
-                captured = capture(
-                    self._model,
-                    self._taps,
-                    lambda: self._target.forward(tensors),
-                    score,
-                    self._hf_layers.word_embeddings,
-                )
-
-            def joined(states: List[torch.Tensor], layer: int) -> torch.Tensor:
-                return _checked(layout.joined(states, captured.token_ids), inputs.mask, layer)
-
-            states = {layer: joined(h, layer) for layer, h in captured.hidden_states.items()}
-            for target, gradients in enumerate(captured.gradients):
-                layers = [
-                    self._explain_layer(
-                        inputs, states[layer], joined(gradients[layer], layer), layer
+            batch = TracedBatch(
+                self._model,
+                self._hf_layers,
+                self._target,
+                self._layers,
+                instances,
+                tensors,
+                layout,
+                inputs,
+                self._resumes,
+                MAX_PIECES,
+            )
+            # For each layer, for each target, for each instance.
+            per_layer = [
+                [
+                    layer_to_json(explanation, texts, self._tokenizer)
+                    for explanation in self._explain_layer(
+                        inputs, self._layer_state(batch, layer, instances, inputs), layer
                     )
-                    for layer in self._layers
                 ]
-                per_layer = [layer_to_json(layer, texts, self._tokenizer) for layer in layers]
-                for i, of_instance in enumerate(choices):
-                    if target < len(of_instance):
-                        value = captured.scores[target, i].item()
-                        described = {**of_instance[target].description, "score": value}
-                        entries = [{**entry[i], "target": described} for entry in per_layer]
-                        explanations[i][f"instance_{target + 1}"] = {
-                            **texts.tokens(i),
-                            **(several_layers(entries) if self._several_layers else entries[0]),
-                        }
+                for layer in self._layers
+                if len(batch.scores)
+            ]
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
         except RuntimeError as error:
@@ -278,10 +261,55 @@ class LayerInterpreter(SaliencyInterpreter):
                     "(`--cuda-device 0`), or call `model.float()`"
                 ) from error
             raise
+        for i, choices in enumerate(batch.choices):
+            for target, choice in enumerate(choices):
+                described = {**choice.description, "score": batch.scores[target, i].item()}
+                entries = [{**of_layer[target][i], "target": described} for of_layer in per_layer]
+                explanations[i][f"instance_{target + 1}"] = {
+                    **texts.tokens(i),
+                    **(several_layers(entries) if self._several_layers else entries[0]),
+                }
         return [
             Explained(self._target.prediction(prediction, instance), explanation)
-            for prediction, instance, explanation in zip(made, instances, explanations)
+            for prediction, instance, explanation in zip(batch.predictions, instances, explanations)
         ]
+
+    def _batch(self, instances: List[Instance]) -> Tuple[Dict[str, Any], TextLayout]:
+        tensors = batch_tensors(self._model, instances)
+        texts = [tensors[name][self._indexer_name] for name in text_fields(instances[0])]
+        return tensors, TextLayout.of(self._model, self._transformer, texts)
+
+    def _layer_state(
+        self, batch: TracedBatch, layer: int, instances: List[Instance], inputs: Inputs
+    ) -> LayerState:
+        return batch.at(layer, lambda: self._masked_states.of(instances, inputs, layer))
+
+    def _states_of_masked(self, instance: Instance) -> Dict[int, torch.Tensor]:
+        """An instance's states with all but its special tokens masked; see `MaskedStates`."""
+        tensors = batch_tensors(self._model, [instance])
+        special = torch.tensor(sorted(self._special_ids))
+        texts = []
+        for name in text_fields(instance):
+            indexed = tensors[name][self._indexer_name]
+            ids = indexed["token_ids"]
+            kept = (ids.unsqueeze(-1) == special.to(ids.device)).any(-1)
+            indexed["token_ids"] = ids.masked_fill(~kept, self._tokenizer.mask_token_id)
+            texts.append(indexed)
+        layout = TextLayout.of(self._model, self._transformer, texts)
+        with metrics_preserved(self._model):
+            captured = capture(
+                self._model,
+                self._taps,
+                lambda: self._model(**tensors),
+                lambda outputs: torch.zeros(0, 1),
+                self._hf_layers.word_embeddings,
+                gradients=False,
+            )
+        runs = layout.runs(captured.token_ids)
+        return {
+            layer: layout.joined([states[run] for run in runs])[0].float()
+            for layer, states in captured.hidden_states.items()
+        }
 
     def _received(
         self, inputs: Inputs, contributions: torch.Tensor
@@ -332,11 +360,3 @@ def _batches(lengths: List[int], max_pieces: int, equal_lengths: bool = False) -
         else:
             batches.append([i])
     return batches
-
-
-def _checked(states: torch.Tensor, mask: torch.Tensor, layer: int) -> torch.Tensor:
-    """States or gradients in float32, 0 at padding."""
-    states = states.float().masked_fill(~mask.unsqueeze(-1), 0.0)
-    if not torch.isfinite(states).all():
-        raise ValueError(f"the model gives NaN or infinite values at layer {layer} for this input")
-    return states

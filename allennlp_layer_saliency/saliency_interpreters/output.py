@@ -90,6 +90,8 @@ def layer_to_json(
         for n in texts.numbers():
             entry[f"signed_{n}"] = scores[i][texts.scored(i, n)]
         entry["lost"] = lost[i]
+        if explanation.completeness_gap is not None:
+            entry["completeness_gap"] = explanation.completeness_gap[i].item()
         for n in texts.numbers():
             entry[f"sources_{n}"] = sources[i][texts.scored(i, n)]
             entry[f"decoded_{n}"] = decoded[i][texts.positions(i, n)]

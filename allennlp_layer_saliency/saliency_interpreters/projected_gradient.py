@@ -7,6 +7,7 @@ from allennlp.predictors import Predictor
 from torch import Tensor
 
 from allennlp_layer_saliency.core.explanation import LayerExplanation
+from allennlp_layer_saliency.core.paths import LayerState
 from allennlp_layer_saliency.core.scoring import lost, projected_contributions
 from allennlp_layer_saliency.lm_heads import LMHead
 from allennlp_layer_saliency.saliency_interpreters.decoded import DecodingInterpreter, most_salient
@@ -49,6 +50,7 @@ class ProjectedGradientSaliency(DecodingInterpreter):
         super().__init__(
             predictor=predictor,
             layer=layer,
+            aggregation=None,
             lm_head=lm_head,
             tau=tau,
             normalise=normalise,
@@ -69,7 +71,13 @@ class ProjectedGradientSaliency(DecodingInterpreter):
             )
         self._output_embeddings = embeddings
 
-    def _explain_layer(
+    def _explain_layer(self, inputs: Inputs, at: LayerState, layer: int) -> List[LayerExplanation]:
+        return [
+            self._explained(inputs, at.hidden_states, gradients, layer)
+            for gradients in at.gradients
+        ]
+
+    def _explained(
         self, inputs: Inputs, hidden_states: Tensor, gradients: Tensor, layer: int
     ) -> LayerExplanation:
         # Shape: (vocabulary, hidden)

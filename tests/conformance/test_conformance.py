@@ -1,5 +1,6 @@
 """Every supported set-up through the same list of invariants."""
 
+import copy
 import json
 import math
 import random
@@ -12,6 +13,8 @@ from allennlp.common.checks import ConfigurationError
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.training.metrics import Metric
 
+from allennlp_layer_saliency.allennlp_access import transformer_indexer
+from allennlp_layer_saliency.core.paths import Weights
 from allennlp_layer_saliency.saliency_interpreters import layer_interpreter
 from tests.conformance.rows import ROWS
 from tests.conftest import hook_count
@@ -34,9 +37,26 @@ def interpreters(row, predictor, **more):
         settings = {**row.settings, **more}
         if name == "layer-saliency":
             settings = {k: v for k, v in settings.items() if k not in ("tau", "lm_head")}
-        yield SaliencyInterpreter.from_params(
-            Params({"type": name, **settings}), predictor=predictor
-        )
+        yield make(predictor, type=name, **settings)
+
+
+def resuming(row, predictor, **more):
+    """Interpreters that run the blocks above the layer again."""
+    indexer = transformer_indexer(predictor._dataset_reader)[1]
+    baseline = "mask" if indexer._tokenizer.mask_token else "zero"
+    for name, aggregation in (
+        (
+            "decoded-layer-saliency",
+            {"type": "integrated-gradients", "steps": 3, "baseline": baseline},
+        ),
+        ("layer-saliency", {"type": "smooth-gradient", "samples": 3}),
+    ):
+        yield make(predictor, type=name, aggregation=aggregation, **row.settings, **more)
+
+
+def make(predictor, **settings):
+    params = Params(copy.deepcopy(settings))  # which building one consumes
+    return SaliencyInterpreter.from_params(params, predictor=predictor)
 
 
 def instances(result):
@@ -67,7 +87,7 @@ def assert_close(got, wanted, tolerance):
 def test_scores_are_finite_and_aligned_with_tokens(built):
     row, predictor, lines = built
     explained = 0
-    for interpreter in interpreters(row, predictor):
+    for interpreter in (*interpreters(row, predictor), *resuming(row, predictor)):
         for line, result in zip(lines, interpreter.saliency_interpret_batch_json(lines)):
             json.dumps(result, allow_nan=False)
             texts = [value for value in line.values() if isinstance(value, str)]
@@ -97,12 +117,15 @@ def test_a_head_that_can_not_be_projected_on_is_refused(built):
     row, predictor, _ = built
     if not row.projectable:
         with pytest.raises(ConfigurationError, match="size 16; this one has some of size 8"):
-            SaliencyInterpreter.from_params(Params({"type": OURS[1]}), predictor=predictor)
+            make(predictor, type=OURS[1])
 
 
 def test_batched_equals_single_in_any_order(built, monkeypatch):
     row, predictor, lines = built
-    for interpreter in interpreters(row, predictor, layer=1):
+    for interpreter in (
+        *interpreters(row, predictor, layer=1),
+        *resuming(row, predictor, layer=1),
+    ):
         singles = [interpreter.saliency_interpret_from_json(line) for line in lines]
         # One batch of all, whatever their lengths: the shorter are padded.
         monkeypatch.setattr(layer_interpreter, "MAX_PIECES", 10**6)
@@ -118,7 +141,10 @@ def test_padding_changes_nothing(built, monkeypatch):
     short = min(lines, key=lambda line: len(json.dumps(line)))
     longest = max(lines, key=lambda line: len(json.dumps(line)))
     monkeypatch.setattr(layer_interpreter, "MAX_PIECES", 10**6)
-    for interpreter in interpreters(row, predictor, layer=0):
+    for interpreter in (
+        *interpreters(row, predictor, layer=0),
+        *resuming(row, predictor, layer=0),
+    ):
         alone = interpreter.saliency_interpret_from_json(short)
         padded = interpreter.saliency_interpret_batch_json([longest, short, longest])[1]
         assert_close(padded, alone, row.tolerance)
@@ -126,7 +152,7 @@ def test_padding_changes_nothing(built, monkeypatch):
 
 def test_the_same_seed_gives_the_same_bytes(built):
     row, predictor, lines = built
-    for interpreter in interpreters(row, predictor):
+    for interpreter in (*interpreters(row, predictor), *resuming(row, predictor)):
         dumps = {json.dumps(interpreter.saliency_interpret_batch_json(lines)) for _ in range(2)}
         assert len(dumps) == 1
 
@@ -137,6 +163,7 @@ def state_of(model):
         [p.requires_grad for p in model.parameters()],
         [p.grad for p in model.parameters()],
         [m.training for m in model.modules()],
+        ["forward" in vars(m) for m in model.modules()],
         torch.get_rng_state().tolist(),
         random.getstate(),
         str(numpy.random.get_state()),
@@ -153,7 +180,7 @@ def state_of(model):
 def test_the_model_is_left_as_it_was(built):
     row, predictor, lines = built
     model = predictor._model
-    for interpreter in interpreters(row, predictor):
+    for interpreter in (*interpreters(row, predictor), *resuming(row, predictor)):
         before = state_of(model)
         interpreter.saliency_interpret_batch_json(lines)
         assert state_of(model) == before
@@ -235,3 +262,82 @@ def test_scores_are_the_derivative(built, layer):
             assert sum(scores({"": got})) == pytest.approx(wanted, abs=2e-3 * size + 1e-6)
     finally:
         predictor._model.float()
+
+
+class Looking:
+    """An aggregation that keeps what it is given."""
+
+    def __call__(self, at):
+        self.at = at
+        return [Weights(at.mask.float()) for _ in at.scores]
+
+
+@pytest.mark.parametrize("layer", [0, 1, -1])
+def test_resuming_equals_the_whole_pass(built, layer):
+    """Scores and gradients at other states, beside a whole pass in which a hook puts these states."""
+    row, predictor, lines = built
+    if "folded" in (row.tokens, row.name.split(", ")[-1]):
+        return  # the hook scales the special tokens between segments too
+    factors = (0.5, 0.9)
+    resumed, *_ = resuming(row, predictor, layer=layer)
+    *_, whole = interpreters(row, predictor, layer=layer)
+    choose = resumed._target.choose
+
+    def kept_choices(*args):
+        chosen.append(choose(*args))
+        return chosen[-1]
+
+    chosen = []
+    resumed._target.choose = kept_choices
+    resumed._aggregation = Looking()
+    resumed.saliency_interpret_from_json(lines[0])
+    assert chosen[-1] == chosen[0]
+    if not any(chosen[0]):
+        return
+    at = resumed._aggregation.at
+    states = torch.cat([factor * at.hidden_states for factor in factors])
+    scores, gradients = at.resume(states, True)
+    assert scores.shape == (len(at.scores), 2)
+
+    whole._target.choose = lambda *_: chosen[0]
+    whole._aggregation = Looking()
+    (tap,) = whole._taps.values()
+    for n, factor in enumerate(factors):
+        count = 0
+
+        def scale(module, inputs, output, factor=factor):
+            nonlocal count
+            count += 1
+            if (count - 1) % tap.calls != tap.call:
+                return None
+            first, *others = output if isinstance(output, tuple) else (output,)
+            return (factor * first, *others) if isinstance(output, tuple) else factor * first
+
+        handle = tap.module.register_forward_hook(scale)
+        whole.saliency_interpret_from_json(lines[0])
+        handle.remove()
+        wanted = whole._aggregation.at
+        tolerance = row.tolerance
+        assert torch.allclose(wanted.hidden_states, states[n : n + 1], tolerance, 1e-7)
+        assert torch.allclose(scores[:, n], wanted.scores[:, 0], tolerance, tolerance)
+        for got, right in zip(gradients, wanted.gradients):
+            size = right.abs().max().item()
+            assert torch.allclose(got[n], right[0], tolerance, tolerance * size + 1e-9)
+
+
+def test_integrated_gradients_are_complete(built):
+    row, predictor, lines = built
+    if row.name == "bfloat16":
+        return  # its scores have three digits
+    indexer = transformer_indexer(predictor._dataset_reader)[1]
+    baseline = "mask" if indexer._tokenizer.mask_token else "zero"
+    aggregation = {"type": "integrated-gradients", "steps": 64, "baseline": baseline}
+    for name in ("layer-saliency", "decoded-layer-saliency"):
+        settings = {} if name == "layer-saliency" else {"tau": None, "special_tokens": "keep"}
+        interpreter = make(
+            predictor, type=name, layer=1, aggregation=aggregation, **settings, **row.settings
+        )
+        for line in lines:
+            for instance in instances(interpreter.saliency_interpret_from_json(line)):
+                size = sum(map(abs, scores({"": instance}))) + abs(instance["target"]["score"])
+                assert abs(instance["completeness_gap"]) < 1e-3 * size

@@ -32,7 +32,7 @@ def lines(output):
 
 def test_a_contrast_is_named():
     target = {**INSTANCE["target"], "contrast": "positive"}
-    (heading, *_) = lines({"saliency": {"instance_1": {**INSTANCE, "target": target}}})
+    heading, *_ = lines({"saliency": {"instance_1": {**INSTANCE, "target": target}}})
     assert heading == "explained: logit of negative minus positive, 1.50  layer 3"
 
 

@@ -3,7 +3,7 @@
   type: "decoded-layer-saliency",
   // 0 is the embedding output, -1 the last block's output; also a list of layers, or "all".
   layer: -2,
-  // Or gradient-norm, grad-cam.
+  // Or gradient-norm, grad-cam, integrated-gradients, smooth-gradient.
   aggregation: { type: "gradient-x-input" },
   // lm_head: left out, the head of the pretrained model that the classifier was built from. Else:
   // lm_head: { type: "pretrained", model_name: "roberta-base" },

@@ -1,0 +1,190 @@
+"""g from gradients at other states than the layer's own: along a path, or around it.
+
+Only the blocks above the layer run again, several states at a time.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Callable, List, Optional, Tuple
+
+import numpy
+import torch
+from torch import Tensor
+
+RULES = ("gauss-legendre", "midpoint")
+
+# From h_l, D_l and the mask to s, as in `core.aggregation`.
+Pointwise = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class LayerState:
+    """
+    A layer of a batch, and the model above it.
+
+    # Parameters
+
+    hidden_states : `torch.Tensor`
+        h_l, float32, 0 at padding. Shape: (batch, positions, hidden).
+    token_ids, mask : `torch.Tensor`
+        Shape: (batch, positions). The mask is true at real positions.
+    scores : `torch.Tensor`
+        y_c. Shape: (targets, batch).
+    gradients : `List[torch.Tensor]`
+        D_l of each target, shaped as `hidden_states`; empty where only other states' are wanted.
+    resume : `Callable[[torch.Tensor, bool], Tuple[torch.Tensor, List[torch.Tensor]]]`
+        From other states, of shape (copies * batch, positions, hidden), to y_c of shape (targets,
+        copies * batch) and, if wanted, to each target's gradient, shaped as the states.
+    masked_states : `Callable[[], torch.Tensor]`
+        h_l of the same inputs with all but special tokens masked, shaped as `hidden_states`.
+    copies : `int`
+        How many copies of the batch may go through the model together.
+    """
+
+    hidden_states: Tensor
+    token_ids: Tensor
+    mask: Tensor
+    scores: Tensor
+    gradients: List[Tensor]
+    resume: Callable[[Tensor, bool], Tuple[Tensor, List[Tensor]]]
+    masked_states: Callable[[], Tensor]
+    copies: int
+
+
+@dataclass(frozen=True)
+class Weights:
+    """
+    What an aggregation makes of a layer, for one explained score.
+
+    # Parameters
+
+    weights : `torch.Tensor`
+        s. Shape: (batch, positions); 0 at padding.
+    completeness_gap : `torch.Tensor`, optional
+        y_c(h_l) - y_c(b) - sum_n s_n, where the weights are meant to add up to the difference. Shape:
+        (batch,).
+    """
+
+    weights: Tensor
+    completeness_gap: Optional[Tensor] = None
+
+
+def integrated_gradients(
+    at: LayerState, baseline: Tensor, steps: int, rule: str = "gauss-legendre"
+) -> List[Weights]:
+    """
+    s_n = sum_k (h_nk - b_nk) times the mean of D_nk along the straight path from b to h_l (Sundararajan
+    et al., 2017).
+
+    # Parameters
+
+    at : `LayerState`
+    baseline : `torch.Tensor`
+        b. Shape: (batch, positions, hidden).
+    steps : `int`
+        Points on the path.
+    rule : `str`
+        Of quadrature: "gauss-legendre" or "midpoint".
+
+    # Returns
+
+    `List[Weights]`
+        One for each target.
+    """
+    difference = (at.hidden_states - baseline) * at.mask.unsqueeze(-1)
+    path = quadrature(steps, rule)
+    means: List[Tensor] = []
+    for start in range(0, steps, at.copies):
+        points, shares = path[:, start : start + at.copies].to(difference)
+        # Shape: (copies, batch, positions, hidden)
+        states = at.hidden_states + (points - 1).reshape(-1, 1, 1, 1) * difference
+        _, gradients = at.resume(states.flatten(0, 1), True)
+        parts = [torch.einsum("c,cbnk->bnk", shares, d.reshape(states.shape)) for d in gradients]
+        means = [mean + part for mean, part in zip(means, parts)] if means else parts
+    at_baseline, _ = at.resume(at.hidden_states - difference, False)
+    weights = [(difference * mean).sum(-1) for mean in means]
+    return [
+        Weights(s, completeness_gap=y - y_b - s.sum(1))
+        for s, y, y_b in zip(weights, at.scores, at_baseline)
+    ]
+
+
+def quadrature(steps: int, rule: str) -> Tensor:
+    """
+    Points and weights of a rule on the interval from 0 to 1. Shape: (2, steps), float64.
+
+    # Raises
+
+    `ValueError`
+        On fewer than one step, or an unknown rule.
+    """
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1; got {steps}")
+    if rule not in RULES:
+        raise ValueError(f"rule must be one of {RULES}; got {rule!r}")
+    if rule == "midpoint":
+        points = (torch.arange(steps, dtype=torch.double) + 0.5) / steps
+        return torch.stack([points, torch.full_like(points, 1 / steps)])
+    # On the interval from -1 to 1.
+    points, weights = map(torch.from_numpy, numpy.polynomial.legendre.leggauss(steps))
+    return torch.stack([(points + 1) / 2, weights / 2])
+
+
+def smooth_gradient(
+    at: LayerState, g: Pointwise, samples: int, noise: float, seed: int
+) -> List[Weights]:
+    """
+    s = the mean of g over h_l plus Gaussian noise (Smilkov et al., 2017).
+
+    The noise depends on the seed and on each instance's token ids only.
+
+    # Parameters
+
+    at : `LayerState`
+    g : `Pointwise`
+    samples : `int`
+    noise : `float`
+        Its standard deviation, as a share of the root mean square of an instance's h_l.
+    seed : `int`
+
+    # Returns
+
+    `List[Weights]`
+        One for each target.
+    """
+    real = at.mask.unsqueeze(-1)
+    squares = (at.hidden_states**2 * real).sum((1, 2))
+    count = real.sum((1, 2)) * at.hidden_states.size(2)
+    deviation = noise * (squares / count).sqrt().reshape(-1, 1, 1)
+    generators = [_generator(seed, ids[mask].tolist()) for ids, mask in zip(at.token_ids, at.mask)]
+    sums: List[Tensor] = []
+    for start in range(0, samples, at.copies):
+        copies = min(at.copies, samples - start)
+        drawn = [_noise(generators, at.hidden_states, at.mask) for _ in range(copies)]
+        # Shape: (copies, batch, positions, hidden)
+        states = at.hidden_states + deviation * torch.stack(drawn)
+        _, gradients = at.resume(states.flatten(0, 1), True)
+        mask = at.mask.repeat(copies, 1)
+        parts = [
+            g(states.flatten(0, 1), d, mask).reshape(copies, *at.mask.shape).sum(0)
+            for d in gradients
+        ]
+        sums = [total + part for total, part in zip(sums, parts)] if sums else parts
+    return [Weights(total / samples) for total in sums]
+
+
+def _generator(seed: int, token_ids: List[int]) -> torch.Generator:
+    digest = hashlib.sha256(repr((seed, token_ids)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
+
+
+def _noise(generators: List[torch.Generator], hidden_states: Tensor, mask: Tensor) -> Tensor:
+    """Standard normal at real positions, from each instance's generator. Shaped as `hidden_states`."""
+    noise = torch.zeros_like(hidden_states)
+    lengths = mask.sum(1).tolist()
+    drawn = [
+        torch.randn(length, hidden_states.size(2), generator=generator)
+        for generator, length in zip(generators, lengths)
+    ]
+    noise[mask] = torch.cat(drawn).to(noise)
+    return noise

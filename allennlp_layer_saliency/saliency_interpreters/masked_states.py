@@ -1,0 +1,54 @@
+"""Hidden states of masked inputs: a baseline for integrated gradients."""
+
+from collections import OrderedDict
+from typing import Callable, Dict, List, Tuple
+
+import torch
+from allennlp.data import Instance
+from torch import Tensor
+
+from allennlp_layer_saliency.text_layout import Inputs
+
+# Numbers kept: 64 MiB in float32.
+KEPT_ELEMENTS = 2**24
+
+
+class MaskedStates:
+    """
+    The layers' states for inputs of which all but special tokens are masked.
+
+    Such an input depends on little more than its length, so that its states are computed once and kept.
+
+    # Parameters
+
+    compute : `Callable[[Instance], Dict[int, Tensor]]`
+        From an instance to each layer's states, of shape (positions, hidden), when it is masked.
+    """
+
+    def __init__(self, compute: Callable[[Instance], Dict[int, Tensor]]) -> None:
+        self._compute = compute
+        self._kept: "OrderedDict[Tuple[int, ...], Dict[int, Tensor]]" = OrderedDict()
+
+    def of(self, instances: List[Instance], inputs: Inputs, layer: int) -> Tensor:
+        """For a batch. Shape: (batch, positions, hidden); 0 at padding."""
+        states = []
+        for instance, ids, mask, special in zip(
+            instances, inputs.token_ids, inputs.mask, inputs.special
+        ):
+            # What is left of the input: its special tokens, and its length.
+            key = tuple(ids.masked_fill(~special, -1)[mask].tolist())
+            if key not in self._kept:
+                self._kept[key] = self._compute(instance)
+                self._forget()
+            self._kept.move_to_end(key)
+            states.append(self._kept[key][layer])
+        batch = states[0].new_zeros(*inputs.mask.shape, states[0].size(-1))
+        batch[inputs.mask] = torch.cat(states)
+        return batch
+
+    def _forget(self) -> None:
+        """Keep the inputs used last."""
+        sizes = [sum(map(Tensor.numel, states.values())) for states in self._kept.values()]
+        while len(self._kept) > 1 and sum(sizes) > KEPT_ELEMENTS:
+            self._kept.popitem(last=False)
+            del sizes[0]
