@@ -46,7 +46,7 @@ from allennlp_layer_saliency.saliency_interpreters.traced_batch import TracedBat
 from allennlp_layer_saliency.text_layout import Inputs, TextLayout
 
 # Word pieces per forward pass, padding included.
-MAX_PIECES = 4096
+MAX_PIECES = 2048
 
 
 class Prepared(NamedTuple):

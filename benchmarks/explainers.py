@@ -1,0 +1,121 @@
+"""What is timed: ours, AllenNLP's, Captum's, and bare torch."""
+
+from typing import Any, Callable, Dict, List
+
+import captum.attr
+import torch
+from allennlp.common import Params
+from allennlp.data.batch import Batch
+from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
+from allennlp.predictors import Predictor
+from transformers import AutoModelForMaskedLM
+
+from allennlp_layer_saliency.predictors import SaliencyPredictor
+
+# What the figures at layer 9 are for: no list of decoded words, which no built-in has.
+BATCH = {"layer": 9, "decoded_top_k": 0}
+
+
+def interpreter(predictor: Predictor, **config: Any) -> SaliencyInterpreter:
+    return SaliencyInterpreter.from_params(Params(config), predictor=predictor)
+
+
+def decoded(predictor: Predictor, **config: Any) -> SaliencyInterpreter:
+    return interpreter(predictor, type="decoded-layer-saliency", **config)
+
+
+def undecoded(predictor: Predictor, **config: Any) -> SaliencyInterpreter:
+    return interpreter(predictor, type="layer-saliency", **config)
+
+
+def through_predictor(
+    predictor: Predictor, lines: List[Dict[str, str]], batch_size: int = 32, **config: Any
+) -> Callable[[], None]:
+    """As `allennlp predict --predictor saliency` runs it, reading and writing lines included."""
+    saliency = SaliencyPredictor(
+        predictor._model, predictor._dataset_reader, config, "text_classifier"
+    )
+
+    def run() -> None:
+        for start in range(0, len(lines), batch_size):
+            for output in saliency.predict_batch_json(lines[start : start + batch_size]):
+                assert "error" not in output, output
+                saliency.dump_line(output)
+
+    return run
+
+
+class Bare:
+    """The classifier of `benchmarks.models` in plain torch, without AllenNLP's or our code."""
+
+    def __init__(self, predictor: Predictor, lines: List[Dict[str, str]]) -> None:
+        self.model = predictor._model
+        instances = [predictor._json_to_instance(line) for line in lines]
+        for instance in instances:
+            predictor._dataset_reader.apply_token_indexers(instance)
+            instance.index_fields(self.model.vocab)
+        tokens = Batch(instances).as_tensor_dict()["tokens"]["tokens"]
+        self.ids, self.mask = tokens["token_ids"], tokens["mask"]
+        self.transformer = self.model._text_field_embedder.token_embedder_tokens.transformer_model
+        self.blocks = self.transformer.encoder.layer
+
+    def logits(self, ids: torch.Tensor) -> torch.Tensor:
+        """For Captum, which asks for a function."""
+        mask = self.mask[:1].expand(len(ids), -1)
+        hidden = self.transformer(input_ids=ids, attention_mask=mask).last_hidden_state
+        return self.classify(hidden)
+
+    def classify(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.model._classification_layer(self.model._feedforward(hidden[:, 0]))
+
+    def lower(self, layer: int) -> torch.Tensor:
+        """h_l, without a graph."""
+        with torch.no_grad():
+            hidden = self.transformer.embeddings(input_ids=self.ids)
+            for block in self.blocks[:layer]:
+                hidden = block(hidden, self._attention())[0]
+        return hidden
+
+    def upper(self, hidden: torch.Tensor, layer: int) -> torch.Tensor:
+        """The gradient of the predicted classes' logits at h_l."""
+        leaf = hidden.detach().requires_grad_()
+        hidden = leaf
+        # Without parameters that want a gradient, autograd saves less.
+        self.model.requires_grad_(False)
+        for block in self.blocks[layer:]:
+            hidden = block(hidden, self._attention())[0]
+        gradient = torch.autograd.grad(self.classify(hidden).max(-1).values.sum(), leaf)[0]
+        self.model.requires_grad_(True)
+        return gradient
+
+    def _attention(self) -> torch.Tensor:
+        mask = self.mask[:, None, None, :].float()
+        return (1.0 - mask) * torch.finfo(torch.float32).min
+
+
+class Head:
+    """The LM head's matrix products on so many positions; no softmax, no top-τ selection."""
+
+    def __init__(self, folder: str) -> None:
+        model = AutoModelForMaskedLM.from_pretrained(folder)
+        self.transform = model.lm_head.dense.weight.detach()
+        self.projection = model.lm_head.decoder.weight.detach()
+
+    def __call__(self, hidden: torch.Tensor, chunk: int = 333) -> None:
+        with torch.no_grad():
+            for rows in hidden.split(chunk):
+                (rows @ self.transform.t()) @ self.projection.t()
+
+
+def captum_of(bare: Bare, name: str, layer: int, **arguments: Any) -> Callable[[], torch.Tensor]:
+    """A layer attribution of Captum, summed over hidden units, at the block that gives h_l."""
+    attribution = getattr(captum.attr, name)(bare.logits, bare.blocks[layer - 1])
+
+    def run() -> torch.Tensor:
+        with torch.no_grad():
+            classes = bare.logits(bare.ids).argmax(-1)
+        found = attribution.attribute(bare.ids, target=classes, **arguments)
+        found = found[0] if isinstance(found, tuple) else found
+        return found.sum(-1).detach()
+
+    return run

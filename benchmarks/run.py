@@ -1,0 +1,311 @@
+"""
+The benchmark:
+
+    python -m benchmarks.run
+
+writes benchmarks/results.json and, from it, benchmarks/RESULTS.md. Everything is seeded; times are medians
+of interleaved rounds.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, List
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import allennlp.version  # noqa: E402
+import captum  # noqa: E402
+import torch  # noqa: E402
+import transformers  # noqa: E402
+from allennlp.interpret.saliency_interpreters import SaliencyInterpreter  # noqa: E402
+from allennlp.predictors import Predictor  # noqa: E402
+
+from allennlp_layer_saliency.core.aggregation import grad_cam  # noqa: E402
+from allennlp_layer_saliency.saliency_interpreters.layer_interpreter import (  # noqa: E402
+    MAX_PIECES,
+)
+from benchmarks.explainers import (  # noqa: E402
+    BATCH,
+    Bare,
+    Head,
+    captum_of,
+    decoded,
+    interpreter,
+    through_predictor,
+    undecoded,
+)
+from benchmarks.models import classifier, save_language_model, sst2_lengths, texts  # noqa: E402
+from benchmarks.report import report  # noqa: E402
+from benchmarks.timing import Row, interleaved  # noqa: E402
+
+HERE = Path(__file__).parent
+AGGREGATIONS: Dict[str, Dict[str, Any]] = {
+    "gradient-norm": {"type": "gradient-norm"},
+    "gradient-x-input": {"type": "gradient-x-input"},
+    "grad-cam": {"type": "grad-cam"},
+    "integrated-gradients, 1 midpoint step": {
+        "type": "integrated-gradients",
+        "steps": 1,
+        "rule": "midpoint",
+    },
+    "integrated-gradients, 4 steps": {"type": "integrated-gradients", "steps": 4},
+    "smooth-gradient, 4 samples": {"type": "smooth-gradient", "samples": 4},
+}
+LAYERS = (1, 6, 9, 12, "all")
+STEPS = 32
+
+
+def explain(explainer: SaliencyInterpreter, lines: List[Dict[str, str]]) -> Row:
+    return Row(lambda: explainer.saliency_interpret_batch_json(lines), len(lines))
+
+
+def the_floor(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any]:
+    """decoded-layer-saliency beside the least that it has to compute."""
+    lines = texts([128] * 8)
+    bare, head = Bare(predictor, lines), Head(folder)
+    settings = {"aggregation": {"type": "grad-cam"}, "layer": 9}
+
+    def floor(positions: torch.Tensor) -> None:
+        hidden = bare.lower(9)
+        bare.upper(hidden, 9)
+        head(hidden[positions])
+
+    hidden = bare.lower(9)
+    weights = grad_cam(hidden, bare.upper(hidden, 9), bare.mask)
+    # grad-cam's ReLU leaves positions without weight; those need no head.
+    positions = weights != 0
+    rows = {
+        "floor: forward, partial backward, head on the positions with weight": Row(
+            lambda: floor(positions), len(lines)
+        ),
+        "floor: the same, head on all positions": Row(lambda: floor(bare.mask), len(lines)),
+        "decoded, grad-cam": explain(decoded(predictor, decoded_top_k=0, **settings), lines),
+        "decoded, gradient-x-input (all positions have weight)": explain(
+            decoded(predictor, **BATCH), lines
+        ),
+        "decoded, grad-cam, 10 decoded words each": explain(decoded(predictor, **settings), lines),
+        "undecoded, grad-cam": explain(undecoded(predictor, **settings), lines),
+        "projected gradient": explain(
+            interpreter(predictor, type="projected-gradient-saliency", **BATCH), lines
+        ),
+    }
+    return {
+        "shape": "8 texts of 128 pieces, layer 9",
+        "decoded positions": f"{int(positions.sum())} of {int(bare.mask.sum())}",
+        "rows": interleaved("floor", rows, rounds),
+    }
+
+
+def built_ins(
+    predictor: Predictor, lines: List[Dict[str, str]], few: int, layer: int, rounds: int
+) -> Dict[str, Any]:
+    """All through the saliency predictor; those with steps on a few of the texts."""
+    ours = {"layer": layer, "aggregation": {"type": "grad-cam"}}
+    some = lines[:: len(lines) // few]
+    rows = {
+        "decoded-layer-saliency": Row(
+            through_predictor(
+                predictor, lines, type="decoded-layer-saliency", decoded_top_k=0, **ours
+            ),
+            len(lines),
+        ),
+        "layer-saliency": Row(
+            through_predictor(predictor, lines, type="layer-saliency", **ours), len(lines)
+        ),
+        "simple-gradient": Row(
+            through_predictor(predictor, lines, type="simple-gradient"), len(lines)
+        ),
+        "integrated-gradient": Row(
+            through_predictor(predictor, some, type="integrated-gradient"), len(some)
+        ),
+        "smooth-gradient": Row(
+            through_predictor(predictor, some, type="smooth-gradient"), len(some)
+        ),
+    }
+    return {"rows": interleaved("built-ins", rows, rounds)}
+
+
+def layers(predictor: Predictor, rounds: int) -> Dict[str, Any]:
+    lines = texts([128] * 4)
+    rows = {
+        "layer 0": explain(undecoded(predictor, layer=0), lines),
+        "all 13 layers": explain(undecoded(predictor, layer="all"), lines),
+    }
+    return {
+        "shape": "4 texts of 128 pieces, layer-saliency, gradient-x-input",
+        "rows": interleaved("all layers", rows, rounds),
+    }
+
+
+def one_step(predictor: Predictor, rounds: int) -> Dict[str, Any]:
+    lines = texts([128] * 8)
+    midpoint = {"type": "integrated-gradients", "steps": 1, "rule": "midpoint"}
+    rows = {
+        "gradient-x-input": explain(undecoded(predictor, layer=9), lines),
+        "integrated-gradients, 1 midpoint step": explain(
+            undecoded(predictor, layer=9, aggregation=midpoint), lines
+        ),
+    }
+    return {
+        "shape": "8 texts of 128 pieces, layer 9, undecoded",
+        "rows": interleaved("one step", rows, rounds),
+    }
+
+
+def paths(predictor: Predictor, layer: int, rounds: int) -> Dict[str, Any]:
+    """Layer integrated gradients beside Captum's: steps, rule, baseline and step batch the same."""
+    lines = texts([128])
+    together = MAX_PIECES // 128
+    bare = Bare(predictor, lines)
+    theirs = captum_of(
+        bare,
+        "LayerIntegratedGradients",
+        layer,
+        baselines=torch.where(
+            (bare.ids == 0) | (bare.ids == 2), bare.ids, torch.full_like(bare.ids, 4)
+        ),
+        n_steps=STEPS,
+        method="gausslegendre",
+        internal_batch_size=together,
+    )
+    ours = undecoded(
+        predictor, layer=layer, aggregation={"type": "integrated-gradients", "steps": STEPS}
+    )
+    steps = Bare(predictor, lines * together)
+    state = steps.lower(layer)
+
+    def whole() -> None:
+        steps.upper(steps.lower(layer), layer)
+
+    rows = {
+        "Captum's LayerIntegratedGradients": Row(theirs, 1),
+        "integrated-gradients, undecoded": explain(ours, lines),
+        "bare: whole forward, partial backward": Row(whole, 1),
+        "bare: partial forward, partial backward": Row(lambda: steps.upper(state, layer), 1),
+    }
+    wanted = theirs()[0]
+    got = torch.tensor(ours.saliency_interpret_batch_json(lines)[0]["instance_1"]["signed_1"])
+    return {
+        "shape": f"1 text of 128 pieces, {STEPS} Gauss-Legendre steps, {together} together, masked "
+        "baseline",
+        "largest difference": ((got - wanted).abs().max() / wanted.abs().max()).item(),
+        "rows": interleaved(f"paths, layer {layer}", rows, rounds),
+    }
+
+
+def captums(predictor: Predictor, rounds: int) -> Dict[str, Any]:
+    lines = texts([128] * 8)
+    bare = Bare(predictor, lines)
+    rows = {
+        "Captum's LayerGradientXActivation": Row(
+            captum_of(bare, "LayerGradientXActivation", 9), len(lines)
+        ),
+        "gradient-x-input, undecoded": explain(undecoded(predictor, layer=9), lines),
+        "Captum's LayerGradCam": Row(captum_of(bare, "LayerGradCam", 9), len(lines)),
+        "grad-cam, undecoded": explain(
+            undecoded(predictor, layer=9, aggregation={"type": "grad-cam"}), lines
+        ),
+    }
+    return {
+        "shape": "8 texts of 128 pieces, layer 9; Captum is told the classes by a forward pass",
+        "rows": interleaved("Captum", rows, rounds),
+    }
+
+
+def table(predictor: Predictor, rounds: int) -> Dict[str, Any]:
+    """Each aggregation at each layer, decoded and not."""
+    lines = texts([128])
+    rows = {}
+    for name, aggregation in AGGREGATIONS.items():
+        for layer in LAYERS:
+            for kind, make in (("decoded", decoded), ("undecoded", undecoded)):
+                built = make(predictor, layer=layer, aggregation=dict(aggregation))
+                rows[f"{name} | {kind} | {layer}"] = explain(built, lines)
+    return {"shape": "1 text of 128 pieces", "rows": interleaved("table", rows, rounds)}
+
+
+def memory(folder: str) -> Dict[str, float]:
+    """Peak MiB above the loaded model, each in a process of its own."""
+    return {
+        what: float(
+            subprocess.run(
+                [sys.executable, "-W", "ignore", "-m", "benchmarks.memory", folder, what],
+                capture_output=True,
+                check=True,
+                text=True,
+            ).stdout
+        )
+        for what in ("forward", "decoded")
+    }
+
+
+def startup(rounds: int) -> Dict[str, float]:
+    """Medians of what a first explanation's time consists of."""
+    found = []
+    for _ in range(rounds):
+        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.startup"]
+        done = subprocess.run(command, capture_output=True, check=True, text=True)
+        found.append(json.loads(done.stdout.splitlines()[-1]))
+    return {part: sorted(run[part] for run in found)[rounds // 2] for part in found[0]}
+
+
+def environment(threads: int) -> Dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "allennlp": allennlp.version.VERSION,
+        "captum": captum.__version__,
+        "threads": threads,
+        "machine": platform.machine(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    rounds = args.rounds
+    results: Dict[str, Any] = {"environment": environment(args.threads)}
+    with tempfile.TemporaryDirectory() as folder:
+        save_language_model(Path(folder))
+        predictor = classifier(folder)
+        lengths = sst2_lengths(32)
+        results["floor"] = the_floor(predictor, folder, rounds)
+        results["one step"] = one_step(predictor, rounds)
+        results["all layers"] = layers(predictor, rounds)
+        results["built-ins, 128 pieces"] = {
+            "shape": "8 texts of 128 pieces",
+            **built_ins(predictor, texts([128] * 8), 2, 9, rounds),
+        }
+        results["built-ins, SST-2's lengths"] = {
+            "shape": f"32 texts of {sum(lengths) / len(lengths):.1f} pieces in the mean",
+            **built_ins(predictor, texts(lengths), 4, 9, rounds),
+        }
+        for layer in (6, 9, 11):
+            results[f"paths, layer {layer}"] = paths(predictor, layer, rounds)
+        results["captum"] = captums(predictor, rounds)
+        results["table"] = table(predictor, max(1, rounds // 2))
+        del predictor
+        results["memory"] = memory(folder)
+    bundled = Predictor.from_path("fixtures/sst2-classifier.tar.gz")
+    sample = Path("fixtures/sst2_sample.jsonl").read_text().splitlines()
+    results["built-ins, bundled model"] = {
+        "shape": f"{len(sample)} sentences of fixtures/sst2_sample.jsonl, layer 3",
+        **built_ins(bundled, [json.loads(line) for line in sample], 8, 3, rounds),
+    }
+    results["startup"] = startup(rounds)
+    (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    (HERE / "RESULTS.md").write_text(report(results))
+
+
+if __name__ == "__main__":
+    main()
