@@ -42,6 +42,8 @@ setup(
         "setproctitle<1.3.8; python_version < '3.9'",
     ],
     extras_require={
+        # Later versions need torch 2, which AllenNLP 2.10.1 does not take.
+        "captum": ["captum>=0.6,<0.9"],
         "test": ["captum>=0.6,<0.9", "hypothesis>=6", "pytest>=7", "wheel"],
     },
 )
