@@ -120,7 +120,7 @@ def decode(
     # Pieces beyond the head's vocabulary (added to the tokenizer later) have no column: none receives.
     receiving = receiving & (token_ids < vocabulary_size)
     columns = token_ids.clamp(max=vocabulary_size - 1)
-    repeats = _repeats(columns, receiving)
+    repeats = occurrences(columns, receiving)
 
     new = hidden_states.new_zeros
     shares = new(batch_size, length, length, dtype=torch.float32)
@@ -225,7 +225,7 @@ def _among_top_ranked(values: Tensor, columns: Tensor, k: int) -> Tensor:
     return among
 
 
-def _repeats(columns: Tensor, receiving: Tensor) -> Tensor:
+def occurrences(columns: Tensor, receiving: Tensor) -> Tensor:
     """How many receiving positions of the same instance hold each position's piece, at least 1."""
     # Shape: (batch, positions, positions)
     same = (columns.unsqueeze(2) == columns.unsqueeze(1)) & receiving.unsqueeze(1)
