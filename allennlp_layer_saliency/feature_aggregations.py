@@ -19,6 +19,8 @@ class FeatureAggregation(Registrable):
     default_implementation = "gradient-x-input"
     # Whether gradients are wanted at other states than the layer's own, and not there.
     resumes = False
+    # Whether states of masked inputs are wanted.
+    needs_mask = False
 
     def __call__(self, at: LayerState) -> List[Weights]:
         """s of each explained score."""
@@ -142,11 +144,10 @@ class IntegratedGradients(FeatureAggregation):
             )
         self.steps = steps
         self.rule = rule
-        self.baseline = baseline
+        self.needs_mask = baseline == "mask"
 
     def __call__(self, at: LayerState) -> List[Weights]:
-        zero = self.baseline == "zero"
-        baseline = torch.zeros_like(at.hidden_states) if zero else at.masked_states()
+        baseline = at.masked_states() if self.needs_mask else torch.zeros_like(at.hidden_states)
         return paths.integrated_gradients(at, baseline, self.steps, self.rule)
 
 
