@@ -44,6 +44,7 @@ setup(
     extras_require={
         # Later versions need torch 2, which AllenNLP 2.10.1 does not take.
         "captum": ["captum>=0.6,<0.9"],
-        "test": ["captum>=0.6,<0.9", "hypothesis>=6", "pytest>=7", "wheel"],
+        "report": ["matplotlib>=3.5"],
+        "test": ["captum>=0.6,<0.9", "hypothesis>=6", "matplotlib>=3.5", "pytest>=7", "wheel"],
     },
 )

@@ -105,6 +105,14 @@ class Layers(NamedTuple):
     final_norm: Optional[torch.nn.Module]
     word_embeddings: torch.nn.Module
 
+    def for_head(self, hidden_states: Tensor, layer: int) -> Tensor:
+        """A layer's states as an LM head expects them: through the final norm, if they are not yet."""
+        if self.final_norm is None or layer == len(self.taps) - 1:
+            return hidden_states
+        with torch.no_grad():
+            dtype = next(self.final_norm.parameters()).dtype
+            return self.final_norm(hidden_states.to(dtype)).float()
+
 
 def find_transformer(model: torch.nn.Module, path: Optional[str] = None) -> PreTrainedModel:
     """
@@ -323,10 +331,10 @@ def load_lm_head(model_name: str) -> Decoder:
             f"{model_name!r} holds no weights for its LM head ({', '.join(missing)}); name a pretrained "
             "language model, or use the tied-embeddings head"
         )
-    return decoder_from(model)
+    return decoder_from(model, causal=kind is AutoModelForCausalLM)
 
 
-def decoder_from(model: PreTrainedModel) -> Decoder:
+def decoder_from(model: PreTrainedModel, causal: bool = False) -> Decoder:
     """The head of a Hugging Face language model whose base model is no longer needed."""
     config = model.config
     weight = model.get_output_embeddings().weight.detach()
@@ -346,6 +354,7 @@ def decoder_from(model: PreTrainedModel) -> Decoder:
         vocabulary_size=weight.size(0),
         hidden_size=config.hidden_size,
         output_embeddings=weight,
+        causal=causal,
     )
 
 

@@ -13,6 +13,7 @@ LEVELS = (
     ("lm_heads", "feature_aggregations", "models", "dataset_readers"),
     ("saliency_interpreters",),
     ("predictors",),
+    ("evaluation",),
     ("reports",),
     ("commands",),
 )

@@ -6,6 +6,7 @@ from allennlp.commands import Subcommand
 from allennlp.common.checks import ConfigurationError
 
 from allennlp_layer_saliency.commands.archive import archive
+from allennlp_layer_saliency.commands.layers import layers
 
 
 @Subcommand.register("saliency")
@@ -35,6 +36,24 @@ class SaliencyCommand(Subcommand):
         )
         command.set_defaults(
             func=_worker(lambda args: archive(args.folder, args.output, args.force))
+        )
+
+        description = (
+            "Measure how much of the input each layer still holds when the LM head decodes it: a table, "
+            "layers.json, layers.csv and a plot."
+        )
+        command = commands.add_parser("layers", description=description, help=description)
+        command.add_argument("config", help="a jsonnet file: archive_file, data, lm_head, ...")
+        command.add_argument("-s", "--output", required=True, help="the folder for the results")
+        command.add_argument("--limit", type=int, help="only so many texts")
+        command.add_argument("--cuda-device", type=int, default=-1, help="-1 is the CPU")
+        command.add_argument("-f", "--force", action="store_true", help="overwrite results")
+        command.set_defaults(
+            func=_worker(
+                lambda args: layers(
+                    args.config, args.output, args.limit, args.cuda_device, args.force
+                )
+            )
         )
         return subparser
 

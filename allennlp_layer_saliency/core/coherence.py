@@ -19,7 +19,6 @@ def coherence_sums(
     compared: Tensor,
     embeddings: Tensor,
     tau: int = 10,
-    causal: bool = False,
     chunk_elements: int = CHUNK_ELEMENTS,
 ) -> Tensor:
     """
@@ -30,6 +29,8 @@ def coherence_sums(
     - input mass: the sum of P_n over the input's distinct pieces;
     - similarity: cosine between E[t_n] and the sum over v of P_n[v] E[v];
     - entropy of P_n, in nats.
+
+    A causal head's P_n is compared with t_{n+1}.
 
     # Parameters
 
@@ -43,8 +44,6 @@ def coherence_sums(
     embeddings : `torch.Tensor`
         E, the classifier's input embeddings. Shape: (pieces, size).
     tau : `int`
-    causal : `bool`
-        Whether position n of the head speaks of position n + 1; then P_n is compared with t_{n+1}.
     chunk_elements : `int`
         Upper bound of a chunk's positions times the vocabulary.
 
@@ -74,13 +73,13 @@ def coherence_sums(
 
     sums = hidden_states.new_zeros(len(token_ids), len(MEASURES) + 1, dtype=torch.double)
     instances, positions = compared.nonzero(as_tuple=True)
-    if causal:
+    if decoder.causal:
         instances, positions = instances[positions > 0], positions[positions > 0]
     chunk = max(1, chunk_elements // vocabulary_size)
     for start in range(0, len(instances), chunk):
         rows, at = instances[start : start + chunk], positions[start : start + chunk]
         # Shape: (chunk, vocabulary)
-        logits = decoder.logits(hidden_states[rows, at - int(causal)]).float()
+        logits = decoder.logits(hidden_states[rows, at - int(decoder.causal)]).float()
         largest = logits.max(-1, keepdim=True).values
         if not torch.isfinite(largest).all():
             raise ValueError("the LM head gives NaN or infinite logits for this input")

@@ -31,12 +31,15 @@ class Decoder:
         K.
     output_embeddings : `torch.Tensor`, optional
         W. Shape: (vocabulary, hidden).
+    causal : `bool`
+        Whether a position's distribution is of the next position's piece, rather than of its own.
     """
 
     logits: Callable[[Tensor], Tensor]
     vocabulary_size: int
     hidden_size: int
     output_embeddings: Optional[Tensor] = None
+    causal: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 import csv
 import logging
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional
 
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.file_utils import cached_path
 from allennlp.data import DatasetReader, Instance
 from allennlp.data.dataset_readers import TextClassificationJsonReader
+from allennlp.data.tokenizers import Tokenizer, WhitespaceTokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -23,9 +24,13 @@ class LabelledTextReader(TextClassificationJsonReader):
 
     # Parameters
 
-    tokenizer, token_indexers, max_sequence_length, **kwargs
+    tokenizer : `Tokenizer`, optional (default = `WhitespaceTokenizer()`)
+    **kwargs
         As for `TextClassificationJsonReader`.
     """
+
+    def __init__(self, tokenizer: Optional[Tokenizer] = None, **kwargs: Any) -> None:
+        super().__init__(tokenizer=tokenizer or WhitespaceTokenizer(), **kwargs)
 
     def read_texts(self, file_path: str) -> Iterator[LabelledText]:
         """

@@ -1,6 +1,7 @@
 import torch
 from allennlp.common.checks import ConfigurationError
 from allennlp.models.archival import Archive, load_archive
+from allennlp_models.lm.models import NextTokenLM
 from allennlp_models.lm.modules.language_model_heads import LanguageModelHead
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -35,7 +36,7 @@ class ArchivedLMHead(LMHead):
             )
         _, indexer = transformer_indexer(archive.validation_dataset_reader)
         check_vocabulary(self.archive_file, indexer._tokenizer.get_vocab(), tokenizer)
-        decoder = _decoder(head)
+        decoder = _decoder(head, causal=isinstance(archive.model, NextTokenLM))
         check_hidden_size(self.archive_file, decoder, transformer)
         return decoder
 
@@ -46,7 +47,7 @@ class ArchivedLMHead(LMHead):
             raise ConfigurationError(f"lm_head: no archive at {self.archive_file}") from error
 
 
-def _decoder(head: LanguageModelHead) -> Decoder:
+def _decoder(head: LanguageModelHead, causal: bool) -> Decoder:
     head.eval()
     for parameter in head.parameters():
         parameter.requires_grad_(False)
@@ -67,4 +68,5 @@ def _decoder(head: LanguageModelHead) -> Decoder:
         vocabulary_size=vocabulary_size,
         hidden_size=head.get_input_dim(),
         output_embeddings=projections[-1].detach() if projections else None,
+        causal=causal,
     )

@@ -1,6 +1,5 @@
 from typing import Optional, Tuple
 
-import torch
 from allennlp.common.checks import ConfigurationError
 from torch import Tensor
 
@@ -58,19 +57,15 @@ class DecodingInterpreter(LayerInterpreter):
         self._normalise = normalise
         self._decoded_top_k = decoded_top_k
         self._decoder: Decoder = (lm_head or PretrainedLMHead()).load(
-            self._transformer, self._tokenizer
+            self.transformer, self.tokenizer
         )
 
     def _decode(
         self, inputs: Inputs, hidden_states: Tensor, weights: Tensor, decoded: Tensor, layer: int
     ) -> Decoding:
-        norm = self._hf_layers.final_norm
-        if norm is not None and layer != self._last_layer:
-            with torch.no_grad():
-                hidden_states = norm(hidden_states.to(next(norm.parameters()).dtype)).float()
         return decode(
             self._decoder,
-            hidden_states,
+            self.hf_layers.for_head(hidden_states, layer),
             weights,
             inputs.token_ids,
             decoded=decoded,

@@ -1,4 +1,4 @@
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 import torch
 from allennlp.common.checks import ConfigurationError
@@ -98,6 +98,13 @@ class LayerInterpreter(SaliencyInterpreter):
         "max".
     transformer : `str`, optional
         Dotted path to the transformer inside the model, where there are several.
+
+    # Attributes
+
+    transformer, tokenizer, hf_layers
+        The model's Hugging Face transformer, its tokenizer, and where its layers are.
+    layers : `List[int]`
+        Those that are explained.
     """
 
     def __init__(
@@ -121,25 +128,25 @@ class LayerInterpreter(SaliencyInterpreter):
         try:
             check_special_tokens(special_tokens)
             check_word_aggregation(word_aggregation)
-            self._transformer = find_transformer(self._model, transformer)
+            self.transformer = find_transformer(self._model, transformer)
             self._indexer_name, self._indexer = transformer_indexer(
-                self._reader, embedder_name(self._model, self._transformer)
+                self._reader, embedder_name(self._model, self.transformer)
             )
-            self._hf_layers = layers_of(self._transformer)
+            self.hf_layers = layers_of(self.transformer)
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
         add_word_pieces(self._model, self._indexer)
         self._target = kind_of_target(self._model, target, target_class, contrast_class)
-        self._tokenizer = self._indexer._tokenizer
-        self._last_layer = len(self._hf_layers.taps) - 1
-        self._layers = _layer_indices(layer, self._last_layer)
-        self._taps = {index: self._hf_layers.taps[index] for index in self._layers}
+        self.tokenizer = self._indexer._tokenizer
+        self._last_layer = len(self.hf_layers.taps) - 1
+        self.layers = _layer_indices(layer, self._last_layer)
+        self._taps = {index: self.hf_layers.taps[index] for index in self.layers}
         self._several_layers = not isinstance(layer, int)
-        self._special_ids = special_ids(self._tokenizer)
+        self._special_ids = special_ids(self.tokenizer)
         self._resumes = aggregation is not None and aggregation.resumes
         self._masked_states = MaskedStates(self._states_of_masked)
         needs_mask = aggregation is not None and aggregation.needs_mask
-        if needs_mask and not self._tokenizer.mask_token:
+        if needs_mask and not self.tokenizer.mask_token:
             raise ConfigurationError(
                 'aggregation: the classifier\'s tokenizer has no mask token, which baseline "mask" '
                 'needs; use "zero"'
@@ -204,13 +211,34 @@ class LayerInterpreter(SaliencyInterpreter):
             for prepared in inputs
         ]
 
+    def hidden_states(
+        self, inputs: List[Prepared]
+    ) -> Iterator[Tuple[List[int], Inputs, Dict[int, torch.Tensor]]]:
+        """
+        The hidden states of the interpreter's layers, in batches of similar length.
+
+        # Returns
+
+        `Iterator[Tuple[List[int], Inputs, Dict[int, torch.Tensor]]]`
+            For each batch: which of the inputs it holds, as they are laid out, and layer -> h_l of shape
+            (batch, positions, hidden). Of an input with several windows the first counts.
+        """
+        lengths = [prepared.lengths[0] for prepared in inputs]
+        for chosen in _batches(lengths, MAX_PIECES, self._target.equal_lengths):
+            tensors, layout = self._batch([inputs[i].instances[0] for i in chosen])
+            try:
+                states = self._states(tensors, layout)
+            except ValueError as error:
+                raise ConfigurationError(str(error)) from error
+            yield chosen, layout.inputs(sorted(self._special_ids)), states
+
     def _length(self, name: str, field: TextField) -> int:
         """Word pieces of an indexed text, checked against the model's positions."""
         indexed = indexed_text(field, self._indexer_name)
         if "offsets" in indexed and all(offsets == (-1, -1) for offsets in indexed["offsets"]):
             raise ConfigurationError(f"the text is empty ({name}): no word has a word piece")
         length = len(indexed["token_ids"])
-        room = max_positions(self._transformer.config)
+        room = max_positions(self.transformer.config)
         # The embedder folds longer texts into segments of the indexer's max_length.
         if room is not None and min(length, max_segment_length(self._indexer) or length) > room:
             raise ConfigurationError(
@@ -227,14 +255,14 @@ class LayerInterpreter(SaliencyInterpreter):
     def _explain_batch(self, instances: List[Instance]) -> List[Explained]:
         tensors, layout = self._batch(instances)
         inputs = layout.inputs(sorted(self._special_ids))
-        texts = OutputTexts(instances, layout, inputs, self._special_ids, self._tokenizer)
+        texts = OutputTexts(instances, layout, inputs, self._special_ids, self.tokenizer)
         explanations: List[JsonDict] = [{} for _ in instances]
         try:
             batch = TracedBatch(
                 self._model,
-                self._hf_layers,
+                self.hf_layers,
                 self._target,
-                self._layers,
+                self.layers,
                 instances,
                 tensors,
                 layout,
@@ -245,12 +273,12 @@ class LayerInterpreter(SaliencyInterpreter):
             # For each layer, for each target, for each instance.
             per_layer = [
                 [
-                    layer_to_json(explanation, texts, self._tokenizer)
+                    layer_to_json(explanation, texts, self.tokenizer)
                     for explanation in self._explain_layer(
                         inputs, self._layer_state(batch, layer, instances, inputs), layer
                     )
                 ]
-                for layer in self._layers
+                for layer in self.layers
                 if len(batch.scores)
             ]
         except ValueError as error:
@@ -278,7 +306,7 @@ class LayerInterpreter(SaliencyInterpreter):
     def _batch(self, instances: List[Instance]) -> Tuple[Dict[str, Any], TextLayout]:
         tensors = batch_tensors(self._model, instances)
         texts = [tensors[name][self._indexer_name] for name in text_fields(instances[0])]
-        return tensors, TextLayout.of(self._model, self._transformer, texts)
+        return tensors, TextLayout.of(self._model, self.transformer, texts)
 
     def _layer_state(
         self, batch: TracedBatch, layer: int, instances: List[Instance], inputs: Inputs
@@ -294,21 +322,25 @@ class LayerInterpreter(SaliencyInterpreter):
             indexed = tensors[name][self._indexer_name]
             ids = indexed["token_ids"]
             kept = (ids.unsqueeze(-1) == special.to(ids.device)).any(-1)
-            indexed["token_ids"] = ids.masked_fill(~kept, self._tokenizer.mask_token_id)
+            indexed["token_ids"] = ids.masked_fill(~kept, self.tokenizer.mask_token_id)
             texts.append(indexed)
-        layout = TextLayout.of(self._model, self._transformer, texts)
+        layout = TextLayout.of(self._model, self.transformer, texts)
+        return {layer: states[0] for layer, states in self._states(tensors, layout).items()}
+
+    def _states(self, tensors: Dict[str, Any], layout: TextLayout) -> Dict[int, torch.Tensor]:
+        """h_l of each layer, float32, from a forward pass without a graph."""
         with metrics_preserved(self._model):
             captured = capture(
                 self._model,
                 self._taps,
                 lambda: self._model(**tensors),
                 lambda outputs: torch.zeros(0, 1),
-                self._hf_layers.word_embeddings,
+                self.hf_layers.word_embeddings,
                 gradients=False,
             )
         runs = layout.runs(captured.token_ids)
         return {
-            layer: layout.joined([states[run] for run in runs])[0].float()
+            layer: layout.joined([states[run] for run in runs]).float()
             for layer, states in captured.hidden_states.items()
         }
 

@@ -189,7 +189,7 @@ def test_the_model_is_left_as_it_was(built):
             raise RuntimeError("in the middle")
 
         # A block in the middle of the transformer, so that hooks below it have run.
-        handle = interpreter._hf_layers.taps[-1].module.register_forward_hook(fail)
+        handle = interpreter.hf_layers.taps[-1].module.register_forward_hook(fail)
         before = state_of(model)
         with pytest.raises(RuntimeError, match="in the middle"):
             interpreter.saliency_interpret_batch_json(lines)
@@ -223,7 +223,7 @@ def test_scores_are_the_derivative(built, layer):
     if "folded" in (row.tokens, row.name.split(", ")[-1]) or row.name == "bfloat16":
         return  # the transformer sees more than the tokens; differences need precision
     *_, interpreter = interpreters(row, predictor, layer=layer)
-    tap = interpreter._hf_layers.taps[layer]
+    tap = interpreter.hf_layers.taps[layer]
     line = lines[0]
 
     def explained(step, belongs=None):

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -66,9 +67,10 @@ def test_each_instance_has_its_own():
 
 def test_a_causal_head_speaks_of_the_next_position():
     # P_0 is compared with t_1 = 3, which comes last; P_1 with t_2 = 0, last too.
-    causal = sums(causal=True)[0]
+    head = replace(IDENTITY, causal=True)
+    causal = sums(decoder=head)[0]
     assert causal[1].item() == pytest.approx(0.25 + 0.25) and causal[5] == 2
-    assert sums(only(0), causal=True)[0, 5] == 0
+    assert sums(only(0), decoder=head)[0, 5] == 0
 
 
 def test_ties_go_to_the_lower_index():

@@ -1,0 +1,185 @@
+"""`allennlp saliency layers`: the semantic coherence of every layer of a classifier."""
+
+import copy
+import csv
+import json
+import os
+from typing import Any, Dict, Iterator, Optional
+
+from allennlp.common import FromParams, Params, Tqdm
+from allennlp.common.checks import ConfigurationError
+from allennlp.models.archival import load_archive
+from allennlp.predictors import Predictor
+
+from allennlp_layer_saliency.core.coherence import MEASURES
+from allennlp_layer_saliency.evaluation.coherence import measure, summary
+from allennlp_layer_saliency.evaluation.data import Data, provenance
+from allennlp_layer_saliency.lm_heads import LMHead, PretrainedLMHead
+from allennlp_layer_saliency.reports.coherence import plot, print_table
+from allennlp_layer_saliency.saliency_interpreters import LayerSaliency, Prepared
+
+
+class LayersExperiment(FromParams):
+    """
+    What a configuration of `allennlp saliency layers` says.
+
+    # Parameters
+
+    archive_file : `str`
+    data : `Data`
+    lm_head : `LMHead`, optional
+        Left out: the head of the pre-trained model that the classifier was built from.
+    lm_heads : `Dict[str, LMHead]`, optional
+        Several, by names of your own.
+    tau : `int`, optional (default = `10`)
+        τ of the recovery.
+    seed : `int`, optional (default = `0`)
+        Of the bootstrap, and of `pieces_per_text`.
+    limit : `int`, optional
+        Only so many texts, from the file's beginning.
+    pieces_per_text : `int`, optional
+        Of longer texts only so many pieces, drawn at random: quicker, with wider intervals.
+    transformer : `str`, optional
+        Dotted path to the transformer inside the model, where there are several.
+    inner : `str`, optional
+        The predictor that reads the data; left out, the model's default.
+    """
+
+    def __init__(
+        self,
+        archive_file: str,
+        data: Data,
+        lm_head: Optional[LMHead] = None,
+        lm_heads: Optional[Dict[str, LMHead]] = None,
+        tau: int = 10,
+        seed: int = 0,
+        limit: Optional[int] = None,
+        pieces_per_text: Optional[int] = None,
+        transformer: Optional[str] = None,
+        inner: Optional[str] = None,
+    ) -> None:
+        if lm_head is not None and lm_heads is not None:
+            raise ConfigurationError("give lm_head or lm_heads, not both")
+        for name, value in (("tau", tau), ("limit", limit), ("pieces_per_text", pieces_per_text)):
+            if value is not None and value < 1:
+                raise ConfigurationError(f"{name} must be at least 1; got {value}")
+        self.archive_file = archive_file
+        self.data = data
+        self.lm_heads = lm_heads or {"lm_head": lm_head or PretrainedLMHead()}
+        self.tau = tau
+        self.seed = seed
+        self.limit = limit
+        self.pieces_per_text = pieces_per_text
+        self.transformer = transformer
+        self.inner = inner
+
+    def run(self, cuda_device: int) -> Dict[str, Any]:
+        """The results, as layers.json has them."""
+        try:
+            archive = load_archive(self.archive_file, cuda_device=cuda_device)
+        except FileNotFoundError as error:
+            raise ConfigurationError(f"archive_file: no archive at {self.archive_file}") from error
+        predictor = Predictor.from_archive(archive, self.inner)
+        interpreter = LayerSaliency(predictor, layer="all", transformer=self.transformer)
+        heads = {
+            name: head.load(interpreter.transformer, interpreter.tokenizer)
+            for name, head in self.lm_heads.items()
+        }
+        skipped = []
+
+        def prepared() -> Iterator[Prepared]:
+            for number, instance in enumerate(self.data.instances(predictor)):
+                if number == self.limit:
+                    return
+                try:
+                    yield interpreter.prepare([instance])
+                except ConfigurationError as error:
+                    skipped.append({"text": number + 1, "error": str(error)})
+
+        with Tqdm.tqdm(desc="texts", unit=" texts") as bar:
+            sums = measure(
+                interpreter,
+                heads,
+                prepared(),
+                self.tau,
+                self.pieces_per_text,
+                self.seed,
+                bar.update,
+            )
+        found = {
+            name: summary(of_head, interpreter.layers, self.seed) for name, of_head in sums.items()
+        }
+        first = next(iter(found))
+        return {
+            "layers": found[first],
+            **({"heads": found} if len(found) > 1 else {}),
+            "texts": len(sums[first]),
+            "skipped": skipped,
+        }
+
+
+def layers(
+    config: str,
+    output: str,
+    limit: Optional[int] = None,
+    cuda_device: int = -1,
+    force: bool = False,
+) -> None:
+    """
+    Measure, show, and write OUT/layers.json, layers.csv and, with matplotlib, layers.png.
+
+    # Parameters
+
+    config : `str`
+        A jsonnet file.
+    output : `str`
+        A folder.
+    limit, cuda_device, force
+        As the command's options of these names.
+
+    # Raises
+
+    `ConfigurationError`
+    """
+    if not os.path.isfile(config):
+        raise ConfigurationError(f"no file {config}")
+    path = os.path.join(output, "layers.json")
+    if os.path.exists(path) and not force:
+        raise ConfigurationError(f"{path} exists; choose another folder, or give --force")
+    try:
+        params = Params.from_file(config)
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"{config} is not valid: {str(error).strip().splitlines()[0]}"
+        ) from error
+    if limit is not None:
+        params["limit"] = limit
+    settings = copy.deepcopy(params.as_dict(quiet=True))
+    experiment = LayersExperiment.from_params(params)
+    results = experiment.run(cuda_device)
+    results = {
+        **provenance(experiment.archive_file, settings, experiment.seed),
+        "tau": experiment.tau,
+        **results,
+    }
+    os.makedirs(output, exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(results, file, indent=1, allow_nan=False)
+    _write_csv(results, os.path.join(output, "layers.csv"))
+    print_table(results)
+    plotted = plot(results, os.path.join(output, "layers.png"))
+    print(f"{path}, layers.csv" + (", layers.png" if plotted else ""))
+    if not plotted:
+        print("for a plot: pip install 'allennlp-layer-saliency[report]'")
+
+
+def _write_csv(results: Dict[str, Any], path: str) -> None:
+    """A line for each head, layer and measure."""
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["head", "layer", "measure", "mean", "low", "high"])
+        for head, entries in results.get("heads", {"lm_head": results["layers"]}).items():
+            for entry in entries:
+                for name in MEASURES:
+                    interval = entry["intervals"][name] or ["", ""]
+                    writer.writerow([head, entry["layer"], name, entry[name], *interval])

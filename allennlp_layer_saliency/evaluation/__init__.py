@@ -1,0 +1,1 @@
+"""What is measured over data sets; results are plain numbers, ready for JSON."""

@@ -1,0 +1,162 @@
+"""Semantic coherence of a classifier's layers over a data set, by `core.coherence`'s measures."""
+
+import hashlib
+from itertools import islice
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
+
+import numpy
+import torch
+from allennlp.common.checks import ConfigurationError
+from allennlp.common.util import JsonDict
+from scipy import stats
+
+from allennlp_layer_saliency.core.coherence import MEASURES, coherence_sums
+from allennlp_layer_saliency.core.decoding import Decoder
+from allennlp_layer_saliency.saliency_interpreters import LayerInterpreter, Prepared
+
+# Texts that are sorted by length together.
+WINDOW = 256
+
+
+def measure(
+    interpreter: LayerInterpreter,
+    heads: Dict[str, Decoder],
+    inputs: Iterable[Prepared],
+    tau: int,
+    pieces_per_text: Optional[int] = None,
+    seed: int = 0,
+    progress: Callable[[int], Any] = lambda count: None,
+) -> Dict[str, numpy.ndarray]:
+    """
+    What each head reads from each layer of each text.
+
+    # Parameters
+
+    interpreter : `LayerInterpreter`
+        Of the layers that are measured.
+    heads : `Dict[str, Decoder]`
+    inputs : `Iterable[Prepared]`
+        From the interpreter's `prepare`. A few hundred are held at a time.
+    tau : `int`
+    pieces_per_text : `int`, optional
+        Of longer texts only so many pieces are looked for, drawn at random; None for all.
+    seed : `int`
+    progress : `Callable[[int], Any]`
+        Called with the number of texts that are done.
+
+    # Returns
+
+    `Dict[str, numpy.ndarray]`
+        For each head an array of shape (texts, layers, 6): the sums over a text's pieces of each of
+        `MEASURES`, and their number.
+
+    # Raises
+
+    `ConfigurationError`
+        If there is no input, or a head does not fit.
+    """
+    embeddings = interpreter.transformer.get_input_embeddings().weight.detach()
+    found: Dict[str, List[numpy.ndarray]] = {name: [] for name in heads}
+    for window in _windows(iter(inputs)):
+        sums = {name: [numpy.zeros(0)] * len(window) for name in heads}
+        for chosen, batch, states in interpreter.hidden_states(window):
+            compared = batch.mask & ~batch.special
+            if pieces_per_text is not None:
+                compared = _sampled(compared, batch.token_ids, pieces_per_text, seed)
+            for name, head in heads.items():
+                try:
+                    per_layer = [
+                        coherence_sums(
+                            head,
+                            interpreter.hf_layers.for_head(hidden_states, layer),
+                            batch.token_ids,
+                            batch.mask,
+                            compared,
+                            embeddings,
+                            tau,
+                        )
+                        for layer, hidden_states in states.items()
+                    ]
+                except ValueError as error:
+                    raise ConfigurationError(str(error)) from error
+                # Shape: (batch, layers, 6)
+                for i, text in zip(chosen, torch.stack(per_layer, dim=1).cpu().numpy()):
+                    sums[name][i] = text
+            progress(len(chosen))
+        for name in heads:
+            found[name].extend(sums[name])
+    if not all(found.values()):
+        raise ConfigurationError("there is no text to measure")
+    return {name: numpy.stack(texts) for name, texts in found.items()}
+
+
+def summary(
+    sums: numpy.ndarray, layers: List[int], seed: int = 0, samples: int = 1000
+) -> List[JsonDict]:
+    """
+    Each layer's means over pieces, with 95 % bootstrap intervals over texts.
+
+    # Parameters
+
+    sums : `numpy.ndarray`
+        As `measure` gives them for a head.
+    layers : `List[int]`
+        What the second axis stands for.
+    seed, samples : `int`
+        Of the bootstrap.
+    """
+    entries = []
+    for layer, of_layer in zip(layers, sums.transpose(1, 2, 0)):
+        *measured, counts = of_layer
+        entry: JsonDict = {"layer": layer}
+        intervals = {}
+        for name, values in zip(MEASURES, measured):
+            entry[name] = float(_ratio(values, counts))
+            intervals[name] = _interval(values, counts, seed, samples)
+        entries.append({**entry, "intervals": intervals})
+    return entries
+
+
+def _ratio(values: numpy.ndarray, counts: numpy.ndarray, axis: int = -1) -> numpy.ndarray:
+    return values.sum(axis) / counts.sum(axis)
+
+
+def _interval(
+    values: numpy.ndarray, counts: numpy.ndarray, seed: int, samples: int
+) -> Optional[List[float]]:
+    if len(values) < 2:
+        return None
+    interval = stats.bootstrap(
+        (values, counts),
+        _ratio,
+        n_resamples=samples,
+        batch=100,
+        vectorized=True,
+        paired=True,
+        method="percentile",
+        random_state=numpy.random.default_rng(seed),
+    ).confidence_interval
+    return [float(interval.low), float(interval.high)]
+
+
+def _windows(inputs: Iterator[Prepared]) -> Iterator[List[Prepared]]:
+    while True:
+        window = list(islice(inputs, WINDOW))
+        if not window:
+            return
+        yield window
+
+
+def _sampled(
+    compared: torch.Tensor, token_ids: torch.Tensor, at_most: int, seed: int
+) -> torch.Tensor:
+    """So many true positions of each row, by the seed and the row's pieces alone."""
+    sampled = torch.zeros_like(compared)
+    for row, (places, ids) in enumerate(zip(compared, token_ids)):
+        positions = places.nonzero().squeeze(1)
+        pieces = repr((seed, ids[positions].tolist())).encode()
+        number = int.from_bytes(hashlib.sha256(pieces).digest()[:8], "big", signed=True)
+        generator = torch.Generator().manual_seed(number)
+        order = torch.randperm(len(positions), generator=generator)[:at_most]
+        sampled[row, positions[order.to(positions.device)]] = True
+    return sampled

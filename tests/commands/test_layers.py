@@ -1,0 +1,112 @@
+import csv
+import json
+
+import pytest
+from allennlp.commands import main
+
+from tests.conftest import ROOT
+
+SAMPLE = (ROOT / "fixtures" / "sst2_sample.jsonl").read_text().splitlines()
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(ROOT)
+
+    def run(*flags, folder="out", **config):
+        config = {
+            "archive_file": "fixtures/sst2-classifier.tar.gz",
+            "data": {"path": "fixtures/sst2_sample.jsonl"},
+            **config,
+        }
+        path = tmp_path / "config.jsonnet"
+        path.write_text(json.dumps({key: value for key, value in config.items() if value}))
+        arguments = ["saliency", "layers", str(path), "-s", str(tmp_path / folder), *flags]
+        monkeypatch.setattr("sys.argv", ["allennlp", *arguments])
+        main()
+        results = json.loads((tmp_path / folder / "layers.json").read_text())
+        return results, capsys.readouterr().out
+
+    return run
+
+
+def failure(run, capsys, *flags, **config):
+    with pytest.raises(SystemExit) as error:
+        run(*flags, **config)
+    assert error.value.code == 1
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_layers(run, tmp_path):
+    results, shown = run("--limit", "8", seed=3, tau=5)
+    assert results["texts"] == 8 and results["skipped"] == []
+    assert [entry["layer"] for entry in results["layers"]] == [0, 1, 2, 3, 4]
+    for entry in results["layers"]:
+        for name, interval in entry["intervals"].items():
+            assert interval[0] <= entry[name] <= interval[1]
+    # A fine-tuned model's embeddings are still words to the head.
+    assert results["layers"][0]["recovery"] > 0.9
+    assert results["layers"][4]["recovery"] < results["layers"][0]["recovery"]
+    assert results["config"]["limit"] == 8 and results["seed"] == 3 and results["tau"] == 5
+    assert len(results["model"]["sha256"]) == 64
+    assert "recovery@5" in shown and "8 texts" in shown
+    rows = list(csv.DictReader((tmp_path / "out" / "layers.csv").open()))
+    assert len(rows) == 5 * 5
+    assert float(rows[0]["mean"]) == results["layers"][0]["recovery"]
+    assert (tmp_path / "out" / "layers.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_same_seed_gives_the_same_bytes(run, tmp_path):
+    for folder in ("a", "b"):
+        run("--limit", "4", folder=folder, pieces_per_text=3)
+    a, b = ((tmp_path / folder / "layers.json").read_bytes() for folder in "ab")
+    assert a == b
+
+
+def test_several_heads(run):
+    heads = {"pretrained": {"type": "pretrained"}, "tied": {"type": "tied-embeddings"}}
+    results, shown = run("--limit", "4", lm_heads=heads)
+    assert list(results["heads"]) == ["pretrained", "tied"]
+    assert results["layers"] == results["heads"]["pretrained"]
+    # Each embedding's nearest is itself.
+    assert results["heads"]["tied"][0]["recovery"] == 1.0
+    assert "pretrained" in shown and "tied" in shown
+
+
+def test_a_reader_of_ours_and_texts_that_can_not_be_measured(run, tmp_path):
+    path = tmp_path / "dev.tsv"
+    long = "good " * 300
+    path.write_text(f"sentence\tlabel\na good film\t1\n{long}\t1\na bad film\t0\n")
+    results, shown = run(data={"path": str(path), "reader": "sst2_tsv"})
+    assert results["texts"] == 2
+    assert results["skipped"][0]["text"] == 2
+    assert "the model has room for" in results["skipped"][0]["error"]
+    assert "1 left out, first text 2" in shown
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"archive_file": "nowhere.tar.gz"}, "archive_file: no archive at nowhere.tar.gz"),
+        ({"data": {"path": "nowhere.jsonl"}}, "data: no file nowhere.jsonl"),
+        ({"tau": -1}, "tau must be at least 1; got -1"),
+        ({"tow": 1}, "tow"),
+        (
+            {"lm_head": {"type": "pretrained"}, "lm_heads": {"a": {"type": "pretrained"}}},
+            "give lm_head or lm_heads, not both",
+        ),
+        ({"data": {"path": "README.md"}}, "README.md, line 1: JSONDecodeError"),
+        ({"data": {"path": "{EMPTY}"}}, "there is no text to measure"),
+    ],
+)
+def test_mistakes_are_one_line(run, capsys, tmp_path, config, message):
+    if config.get("data", {}).get("path") == "{EMPTY}":
+        (tmp_path / "empty.jsonl").write_text("\n")
+        config = {"data": {"path": str(tmp_path / "empty.jsonl")}}
+    assert message in failure(run, capsys, **config)
+
+
+def test_results_are_not_overwritten_unasked(run, capsys):
+    run("--limit", "2")
+    assert "exists; choose another folder, or give --force" in failure(run, capsys)
+    run("--limit", "2", "--force")
