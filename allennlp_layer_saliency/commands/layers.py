@@ -11,7 +11,7 @@ from allennlp.common.checks import ConfigurationError
 from allennlp.models.archival import load_archive
 from allennlp.predictors import Predictor
 
-from allennlp_layer_saliency.core.coherence import MEASURES
+from allennlp_layer_saliency.core.coherence import MEASURES, deepest_readable
 from allennlp_layer_saliency.evaluation.coherence import measure, summary
 from allennlp_layer_saliency.evaluation.data import Data, provenance
 from allennlp_layer_saliency.lm_heads import LMHead, PretrainedLMHead
@@ -96,7 +96,7 @@ class LayersExperiment(FromParams):
                 except ConfigurationError as error:
                     skipped.append({"text": number + 1, "error": str(error)})
 
-        with Tqdm.tqdm(desc="texts", unit=" texts") as bar:
+        with Tqdm.tqdm(desc="layers", unit=" texts", total=self.limit) as bar:
             sums = measure(
                 interpreter,
                 heads,
@@ -110,8 +110,10 @@ class LayersExperiment(FromParams):
             name: summary(of_head, interpreter.layers, self.seed) for name, of_head in sums.items()
         }
         first = next(iter(found))
+        ranks = [entry["reciprocal_rank"] for entry in found[first]]
         return {
             "layers": found[first],
+            "chosen": interpreter.layers[deepest_readable(ranks)],
             **({"heads": found} if len(found) > 1 else {}),
             "texts": len(sums[first]),
             "skipped": skipped,

@@ -3,6 +3,8 @@ Semantic coherence: how much of the input can still be read from a layer of the 
 pre-trained head decodes it. No labels, no training.
 """
 
+from typing import Sequence
+
 import torch
 from torch import Tensor
 
@@ -116,3 +118,15 @@ def _rank(logits: Tensor, columns: Tensor) -> Tensor:
         earlier = torch.arange(logits.size(1), device=logits.device) < columns[tied].unsqueeze(1)
         rank[tied] += ((logits[tied] == own[tied]) & earlier).sum(1)
     return rank.double()
+
+
+def deepest_readable(reciprocal_ranks: Sequence[float], share: float = 0.9) -> int:
+    """
+    The rule behind `layer: "auto"`: the index of the last layer whose mean reciprocal rank is at least
+    that share of the best layer's.
+
+    The deeper a layer, the more of the model's decision is in its states; but what no longer decodes to
+    the words that stand there can't be handed back to them.
+    """
+    least = share * max(reciprocal_ranks)
+    return max(i for i, rank in enumerate(reciprocal_ranks) if rank >= least)

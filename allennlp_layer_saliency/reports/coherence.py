@@ -30,6 +30,7 @@ def print_table(results: Dict[str, Any]) -> None:
         for entry in entries:
             table.add_row(str(entry["layer"]), *(_cell(entry, name) for name in TITLES))
         console.print(table)
+    console.print(f'chosen for `layer: "auto"`: {results["chosen"]}', highlight=False)
     counted = f"{results['texts']:,} texts; ± half the 95 % interval"
     if results["skipped"]:
         first = results["skipped"][0]

@@ -25,7 +25,8 @@ class DecodedLayerSaliency(DecodingInterpreter):
 
     predictor : `Predictor`
     layer : `Union[int, str, List[int]]`, optional (default = `-2`)
-        The layer l: an index (0 is the embedding output, -1 the last block's output), a list, or "all".
+        The layer l: an index (0 is the embedding output, -1 the last block's output), a list, "all", or
+        "auto", the layer that `coherence` names.
     aggregation : `FeatureAggregation`, optional (default = `gradient-x-input`)
         g: from hidden states and gradients to one weight per position.
     lm_head : `LMHead`, optional
@@ -51,6 +52,9 @@ class DecodedLayerSaliency(DecodingInterpreter):
         or the one that is largest in absolute value ("max").
     transformer : `str`, optional
         Dotted path to the transformer inside the model, where there are several.
+    coherence : `str`, optional
+        The folder that `allennlp saliency layers` wrote. Each layer's coherence is then part of the
+        output, and a layer that decodes poorly is warned of.
     """
 
     def __init__(
@@ -68,11 +72,13 @@ class DecodedLayerSaliency(DecodingInterpreter):
         decoded_top_k: int = 10,
         word_aggregation: str = "sum",
         transformer: Optional[str] = None,
+        coherence: Optional[str] = None,
     ) -> None:
         aggregation = aggregation or GradientXInput()
         super().__init__(
             predictor=predictor,
             layer=layer,
+            coherence=coherence,
             aggregation=aggregation,
             lm_head=lm_head,
             tau=tau,

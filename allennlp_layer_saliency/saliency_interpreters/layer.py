@@ -27,7 +27,8 @@ class LayerSaliency(LayerInterpreter):
 
     predictor : `Predictor`
     layer : `Union[int, str, List[int]]`, optional (default = `-2`)
-        The layer l: an index (0 is the embedding output, -1 the last block's output), a list, or "all".
+        The layer l: an index (0 is the embedding output, -1 the last block's output), a list, "all", or
+        "auto", the layer that `coherence` names.
     aggregation : `FeatureAggregation`, optional (default = `gradient-x-input`)
         g: from hidden states and gradients to one weight per position.
     target : `str`, optional (default = `"logit"`)
@@ -43,6 +44,9 @@ class LayerSaliency(LayerInterpreter):
         or the one that is largest in absolute value ("max").
     transformer : `str`, optional
         Dotted path to the transformer inside the model, where there are several.
+    coherence : `str`, optional
+        The folder that `allennlp saliency layers` wrote. Each layer's coherence is then part of the
+        output, and a layer that decodes poorly is warned of.
     """
 
     def __init__(
@@ -56,11 +60,13 @@ class LayerSaliency(LayerInterpreter):
         special_tokens: str = "keep",
         word_aggregation: str = "sum",
         transformer: Optional[str] = None,
+        coherence: Optional[str] = None,
     ) -> None:
         aggregation = aggregation or GradientXInput()
         super().__init__(
             predictor=predictor,
             layer=layer,
+            coherence=coherence,
             aggregation=aggregation,
             target=target,
             target_class=target_class,

@@ -35,6 +35,7 @@ from allennlp_layer_saliency.core.scoring import (
 )
 from allennlp_layer_saliency.feature_aggregations import FeatureAggregation
 from allennlp_layer_saliency.hf_models import find_transformer, layers_of, max_positions
+from allennlp_layer_saliency.saliency_interpreters.coherence_file import CoherenceFile
 from allennlp_layer_saliency.saliency_interpreters.masked_states import MaskedStates
 from allennlp_layer_saliency.saliency_interpreters.output import (
     OutputTexts,
@@ -81,7 +82,10 @@ class LayerInterpreter(SaliencyInterpreter):
     predictor : `Predictor`
     layer : `Union[int, str, List[int]]`
         Counted as in `hidden_states`: 0 is the embedding output, L or -1 the last block's output. A
-        list, or "all", explains several layers from one backward pass.
+        list, or "all", explains several layers from one backward pass. "auto" takes the layer that
+        `coherence` names.
+    coherence : `str`, optional
+        layers.json of `allennlp saliency layers`, or the folder with it.
     aggregation : `FeatureAggregation`, optional
         g, where the interpreter has one.
     target : `str`
@@ -111,6 +115,7 @@ class LayerInterpreter(SaliencyInterpreter):
         self,
         predictor: Predictor,
         layer: Union[int, str, List[int]],
+        coherence: Optional[str],
         aggregation: Optional[FeatureAggregation],
         target: str,
         target_class: Optional[Union[str, int]],
@@ -138,8 +143,18 @@ class LayerInterpreter(SaliencyInterpreter):
         add_word_pieces(self._model, self._indexer)
         self._target = kind_of_target(self._model, target, target_class, contrast_class)
         self.tokenizer = self._indexer._tokenizer
-        self._last_layer = len(self.hf_layers.taps) - 1
-        self.layers = _layer_indices(layer, self._last_layer)
+        last_layer = len(self.hf_layers.taps) - 1
+        known = None if coherence is None else CoherenceFile.read(coherence, last_layer)
+        if layer == "auto":
+            if known is None:
+                raise ConfigurationError(
+                    'layer "auto" needs `coherence`: the folder that `allennlp saliency layers` wrote'
+                )
+            layer = known.chosen
+        self.layers = _layer_indices(layer, last_layer)
+        if known is not None:
+            known.warn_of_poor(self.layers)
+        self._coherence = {} if known is None else known.layers
         self._taps = {index: self.hf_layers.taps[index] for index in self.layers}
         self._several_layers = not isinstance(layer, int)
         self._special_ids = special_ids(self.tokenizer)
@@ -273,7 +288,7 @@ class LayerInterpreter(SaliencyInterpreter):
             # For each layer, for each target, for each instance.
             per_layer = [
                 [
-                    layer_to_json(explanation, texts, self.tokenizer)
+                    layer_to_json(explanation, texts, self.tokenizer, self._coherence.get(layer))
                     for explanation in self._explain_layer(
                         inputs, self._layer_state(batch, layer, instances, inputs), layer
                     )

@@ -1,6 +1,6 @@
 """Explanations of a batch as the JSON that `saliency_interpret_from_json` returns."""
 
-from typing import Dict, List, Set
+from typing import Dict, List, Optional, Set
 
 import torch
 from allennlp.common.util import JsonDict
@@ -73,9 +73,12 @@ class OutputTexts:
 
 
 def layer_to_json(
-    explanation: LayerExplanation, texts: OutputTexts, tokenizer: PreTrainedTokenizerBase
+    explanation: LayerExplanation,
+    texts: OutputTexts,
+    tokenizer: PreTrainedTokenizerBase,
+    coherence: Optional[JsonDict],
 ) -> List[JsonDict]:
-    """One object per instance, without padding."""
+    """One object per instance, without padding; `coherence` is what is known of the layer's."""
     scores = explanation.scores.tolist()
     lost = explanation.lost.tolist()
     sources = _sources(explanation, texts)
@@ -87,6 +90,8 @@ def layer_to_json(
         for n in texts.numbers():
             entry[f"grad_input_{n}"] = normalised(scores[i][texts.scored(i, n)])
         entry["layer"] = explanation.layer
+        if coherence is not None:
+            entry["coherence"] = coherence
         for n in texts.numbers():
             entry[f"signed_{n}"] = scores[i][texts.scored(i, n)]
         entry["lost"] = lost[i]

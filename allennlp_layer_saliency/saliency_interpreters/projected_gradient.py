@@ -26,7 +26,7 @@ class ProjectedGradientSaliency(DecodingInterpreter):
     # Parameters
 
     predictor : `Predictor`
-    layer, lm_head, tau, normalise, target, target_class, contrast_class, special_tokens, transformer
+    layer, lm_head, tau, normalise, target, target_class, contrast_class, special_tokens, transformer, coherence
         As for `DecodedLayerSaliency`.
     decoded_top_k : `int`, optional (default = `10`)
         Decoded tokens listed per position.
@@ -46,10 +46,12 @@ class ProjectedGradientSaliency(DecodingInterpreter):
         decoded_top_k: int = 10,
         word_aggregation: str = "sum",
         transformer: Optional[str] = None,
+        coherence: Optional[str] = None,
     ) -> None:
         super().__init__(
             predictor=predictor,
             layer=layer,
+            coherence=coherence,
             aggregation=None,
             lm_head=lm_head,
             tau=tau,

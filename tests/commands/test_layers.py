@@ -4,6 +4,7 @@ import json
 import pytest
 from allennlp.commands import main
 
+from allennlp_layer_saliency.core.coherence import deepest_readable
 from tests.conftest import ROOT
 
 SAMPLE = (ROOT / "fixtures" / "sst2_sample.jsonl").read_text().splitlines()
@@ -49,6 +50,9 @@ def test_layers(run, tmp_path):
     assert results["layers"][4]["recovery"] < results["layers"][0]["recovery"]
     assert results["config"]["limit"] == 8 and results["seed"] == 3 and results["tau"] == 5
     assert len(results["model"]["sha256"]) == 64
+    ranks = [entry["reciprocal_rank"] for entry in results["layers"]]
+    assert results["chosen"] == deepest_readable(ranks)
+    assert f'chosen for `layer: "auto"`: {results["chosen"]}' in shown
     assert "recovery@5" in shown and "8 texts" in shown
     rows = list(csv.DictReader((tmp_path / "out" / "layers.csv").open()))
     assert len(rows) == 5 * 5

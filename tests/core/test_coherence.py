@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from allennlp_layer_saliency.core.coherence import coherence_sums
+from allennlp_layer_saliency.core.coherence import coherence_sums, deepest_readable
 from allennlp_layer_saliency.core.decoding import Decoder
 
 # A head whose hidden states are the logits: V = K = 4.
@@ -113,3 +113,10 @@ def test_what_does_not_fit_is_refused():
         sums(hidden_states=HIDDEN_STATES[..., :3])
     with pytest.raises(ValueError, match="NaN or infinite"):
         sums(hidden_states=HIDDEN_STATES * float("nan"))
+
+
+def test_the_deepest_layer_that_can_be_read():
+    assert deepest_readable([0.8, 1.0, 0.95, 0.91, 0.5]) == 3
+    assert deepest_readable([0.1, 0.05]) == 0
+    assert deepest_readable([0.2, 0.1, 0.2]) == 2
+    assert deepest_readable([0.0, 0.0]) == 1
