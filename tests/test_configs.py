@@ -3,11 +3,12 @@
 import json
 
 import pytest
+from allennlp.commands.train import train_model
 from allennlp.common import Params
 from allennlp.data import DatasetReader
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 
-from tests.conftest import ROOT, build_predictor
+from tests.conftest import ROOT, build_predictor, save_roberta
 
 CONFIGS = sorted((ROOT / "training_configs" / "saliency").glob("*.jsonnet"))
 
@@ -42,3 +43,29 @@ def test_the_bundled_classifiers_training(tmp_path, monkeypatch):
     (instance,) = reader.read(params["train_data_path"])
     assert [token.text for token in instance["tokens"].tokens] == ["<s>", "Ġgood", "</s>"]
     assert instance["label"].label == "positive"
+
+
+SST2 = "sentence\tlabel\n" + "a good film\t1\na bad film\t0\n" * 4
+AG_NEWS = '"1","Film","a good film"\n"4","Film","a bad one"\n' * 4
+
+
+@pytest.mark.parametrize("name", ["sst2", "ag_news", "sst2_local", "ag_news_local"])
+def test_training(name, tmp_path):
+    """The configuration as it is, on a few lines and, in place of a published model, a random one."""
+    for file in ("train.tsv", "dev.tsv"):
+        (tmp_path / file).write_text(SST2)
+    for file in ("train.csv", "test.csv"):
+        (tmp_path / file).write_text(AG_NEWS)
+    size = 384 if name.endswith("local") else 768
+    model = save_roberta(tmp_path / "model", hidden_size=size)
+    variables = {"DATA": tmp_path, "TRAIN": tmp_path / "train.csv", "TEST": tmp_path / "test.csv"}
+    params = Params.from_file(
+        str(ROOT / "training_configs" / f"{name}.jsonnet"),
+        ext_vars={"MODEL": model, **{key: str(path) for key, path in variables.items()}},
+    )
+    config = json.dumps(params.as_dict(quiet=True)).replace('"roberta-base"', json.dumps(model))
+    trained = train_model(Params(json.loads(config)), str(tmp_path / "out"))
+    assert (tmp_path / "out" / "model.tar.gz").exists()
+    labels = {"sst2": {"positive", "negative"}, "ag_news": {"World", "Sci/Tech"}}
+    found = set(trained.vocab.get_token_to_index_vocabulary("labels"))
+    assert found == labels[name.replace("_local", "")]
