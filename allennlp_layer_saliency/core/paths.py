@@ -156,7 +156,7 @@ def smooth_gradient(
     squares = (at.hidden_states**2 * real).sum((1, 2))
     count = real.sum((1, 2)) * at.hidden_states.size(2)
     deviation = noise * (squares / count).sqrt().reshape(-1, 1, 1)
-    generators = [_generator(seed, ids[mask].tolist()) for ids, mask in zip(at.token_ids, at.mask)]
+    generators = [seeded(seed, ids[mask].tolist()) for ids, mask in zip(at.token_ids, at.mask)]
     sums: List[Tensor] = []
     for start in range(0, samples, at.copies):
         copies = min(at.copies, samples - start)
@@ -173,7 +173,8 @@ def smooth_gradient(
     return [Weights(total / samples) for total in sums]
 
 
-def _generator(seed: int, token_ids: List[int]) -> torch.Generator:
+def seeded(seed: int, token_ids: List[int]) -> torch.Generator:
+    """Random numbers that depend on the seed and the pieces alone, whatever else is in the batch."""
     digest = hashlib.sha256(repr((seed, token_ids)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
 

@@ -1,6 +1,5 @@
 """Semantic coherence of a classifier's layers over a data set, by `core.coherence`'s measures."""
 
-import hashlib
 from itertools import islice
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
 
@@ -12,6 +11,7 @@ from scipy import stats
 
 from allennlp_layer_saliency.core.coherence import MEASURES, coherence_sums
 from allennlp_layer_saliency.core.decoding import Decoder
+from allennlp_layer_saliency.core.paths import seeded
 from allennlp_layer_saliency.saliency_interpreters import LayerInterpreter, Prepared
 
 # Texts that are sorted by length together.
@@ -154,9 +154,7 @@ def _sampled(
     sampled = torch.zeros_like(compared)
     for row, (places, ids) in enumerate(zip(compared, token_ids)):
         positions = places.nonzero().squeeze(1)
-        pieces = repr((seed, ids[positions].tolist())).encode()
-        number = int.from_bytes(hashlib.sha256(pieces).digest()[:8], "big", signed=True)
-        generator = torch.Generator().manual_seed(number)
+        generator = seeded(seed, ids[positions].tolist())
         order = torch.randperm(len(positions), generator=generator)[:at_most]
         sampled[row, positions[order.to(positions.device)]] = True
     return sampled
