@@ -26,10 +26,10 @@ class ProjectedGradientSaliency(DecodingInterpreter):
     # Parameters
 
     predictor : `Predictor`
-    layer, lm_head, tau, normalise, target, target_class, contrast_class, special_tokens, transformer, coherence
-        As for `DecodedLayerSaliency`.
     decoded_top_k : `int`, optional (default = `10`)
         Decoded tokens listed per position.
+    **others
+        As for `DecodedLayerSaliency`, which has an aggregation besides.
     """
 
     def __init__(
