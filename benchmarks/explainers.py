@@ -29,7 +29,7 @@ def undecoded(predictor: Predictor, **config: Any) -> SaliencyInterpreter:
 
 
 def through_predictor(
-    predictor: Predictor, lines: List[Dict[str, str]], batch_size: int = 32, **config: Any
+    predictor: Predictor, lines: List[Dict[str, str]], batch_size: int = 64, **config: Any
 ) -> Callable[[], None]:
     """As `allennlp predict --predictor saliency` runs it, reading and writing lines included."""
     saliency = SaliencyPredictor(

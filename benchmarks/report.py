@@ -8,15 +8,25 @@ HEAD = """\
     pip install ".[captum]"
     python -m benchmarks.run
 
-in the repository's root writes this page and [results.json](results.json). {environment}. The model, unless
-said otherwise, has RoBERTa-base's size (12 layers, hidden size 768, vocabulary of 50,265) and random
-weights. All rows of a table are timed in turn, round by round: what disturbs one disturbs all.
+in the repository's root writes this page and [results.json](results.json); `--only GROUP` measures one group
+again. {environment}.
+
+The model, unless said otherwise, has RoBERTa-base's size (12 layers, hidden size 768, vocabulary of
+50,265) and random weights. All rows of a table are timed in turn, round by round: what disturbs one
+disturbs all.
 
 ## What is claimed
 
 | | wanted | measured |
 |---|---|---|
 {claims}
+
+The figures at SST-2's lengths are bounded by matrix products. With the forward pass through 12 blocks and the
+backward pass through 3, a piece costs 212 million floating-point operations; the machine does 73 thousand
+million a second with 2 threads (a product of 512 x 768 and 768 x 3072), which is 2.9 ms for a piece. torch's
+profiler finds 87 % of layer-saliency's time in these products. What is left for simple-gradient to lose,
+beside its own products, is a second forward pass and the parameters' gradients, which it writes for each
+text whatever its length.
 """
 
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -105,9 +105,11 @@ def the_floor(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any]:
 def built_ins(
     predictor: Predictor, lines: List[Dict[str, str]], few: int, layer: int, rounds: int
 ) -> Dict[str, Any]:
-    """All through the saliency predictor; those with steps on a few of the texts."""
+    """All through the saliency predictor; those that go one by one on a few of the texts, of all lengths."""
     ours = {"layer": layer, "aggregation": {"type": "grad-cam"}}
-    some = lines[:: len(lines) // few]
+    by_length = sorted(lines, key=lambda line: len(line["sentence"].split()))
+    step = len(lines) // few
+    some = by_length[step // 2 :: step]
     rows = {
         "decoded-layer-saliency": Row(
             through_predictor(
@@ -119,7 +121,7 @@ def built_ins(
             through_predictor(predictor, lines, type="layer-saliency", **ours), len(lines)
         ),
         "simple-gradient": Row(
-            through_predictor(predictor, lines, type="simple-gradient"), len(lines)
+            through_predictor(predictor, some, type="simple-gradient"), len(some)
         ),
         "integrated-gradient": Row(
             through_predictor(predictor, some, type="integrated-gradient"), len(some)
@@ -271,40 +273,53 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", help="one group again, by its name in results.json")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    rounds = args.rounds
-    results: Dict[str, Any] = {"environment": environment(args.threads)}
+    saved = HERE / "results.json"
+    results: Dict[str, Any] = json.loads(saved.read_text()) if args.only else {}
+    results["environment"] = environment(args.threads)
     with tempfile.TemporaryDirectory() as folder:
         save_language_model(Path(folder))
-        predictor = classifier(folder)
-        lengths = sst2_lengths(32)
-        results["floor"] = the_floor(predictor, folder, rounds)
-        results["one step"] = one_step(predictor, rounds)
-        results["all layers"] = layers(predictor, rounds)
-        results["built-ins, 128 pieces"] = {
-            "shape": "8 texts of 128 pieces",
-            **built_ins(predictor, texts([128] * 8), 2, 9, rounds),
-        }
-        results["built-ins, SST-2's lengths"] = {
-            "shape": f"32 texts of {sum(lengths) / len(lengths):.1f} pieces in the mean",
-            **built_ins(predictor, texts(lengths), 4, 9, rounds),
-        }
-        for layer in (6, 9, 11):
-            results[f"paths, layer {layer}"] = paths(predictor, layer, rounds)
-        results["captum"] = captums(predictor, rounds)
-        results["table"] = table(predictor, max(1, rounds // 2))
-        del predictor
-        results["memory"] = memory(folder)
+        for name, run in groups(folder, args.rounds).items():
+            if args.only in (None, name):
+                results[name] = run()
+    saved.write_text(json.dumps(results, indent=1) + "\n")
+    (HERE / "RESULTS.md").write_text(report(results))
+
+
+def groups(folder: str, rounds: int) -> Dict[str, Callable[[], Any]]:
+    """What is measured, by name."""
+    predictor = classifier(folder)
     bundled = Predictor.from_path("fixtures/sst2-classifier.tar.gz")
     sample = Path("fixtures/sst2_sample.jsonl").read_text().splitlines()
-    results["built-ins, bundled model"] = {
-        "shape": f"{len(sample)} sentences of fixtures/sst2_sample.jsonl, layer 3",
-        **built_ins(bundled, [json.loads(line) for line in sample], 8, 3, rounds),
+    lengths = sst2_lengths(64)
+    mean = sum(lengths) / len(lengths)
+    return {
+        "floor": lambda: the_floor(predictor, folder, rounds),
+        "one step": lambda: one_step(predictor, rounds),
+        "all layers": lambda: layers(predictor, rounds),
+        "built-ins, 128 pieces": lambda: {
+            "shape": "8 texts of 128 pieces, layer 9",
+            **built_ins(predictor, texts([128] * 8), 4, 9, rounds),
+        },
+        "built-ins, SST-2's lengths": lambda: {
+            "shape": f"64 texts of {mean:.1f} pieces in the mean, layer 9",
+            **built_ins(predictor, texts(lengths), 8, 9, rounds),
+        },
+        **{
+            f"paths, layer {layer}": lambda layer=layer: paths(predictor, layer, rounds)
+            for layer in (6, 9, 11)
+        },
+        "captum": lambda: captums(predictor, rounds),
+        "table": lambda: table(predictor, max(1, rounds // 2)),
+        "memory": lambda: memory(folder),
+        "built-ins, bundled model": lambda: {
+            "shape": f"{len(sample)} sentences of fixtures/sst2_sample.jsonl, layer 3",
+            **built_ins(bundled, [json.loads(line) for line in sample], 8, 3, rounds),
+        },
+        "startup": lambda: startup(rounds),
     }
-    results["startup"] = startup(rounds)
-    (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    (HERE / "RESULTS.md").write_text(report(results))
 
 
 if __name__ == "__main__":
