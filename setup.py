@@ -32,6 +32,9 @@ setup(
         # AllenNLP 2.10.1 leaves both open, and breaks at import with newer ones.
         "numpy<2",
         "setuptools<81",
+        # Both come with AllenNLP; permutation tests are in SciPy from 1.8 on.
+        "pandas",
+        "scipy>=1.8",
         # spaCy's pydantic 1.8 can't be imported with later ones before Python 3.10.
         "typing-extensions<4.6; python_version < '3.10'",
         # The newest with wheels for Python 3.8; pip would compile later ones.

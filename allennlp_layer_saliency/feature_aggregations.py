@@ -21,6 +21,8 @@ class FeatureAggregation(Registrable):
     resumes = False
     # Whether states of masked inputs are wanted.
     needs_mask = False
+    # Whether it is for batches of one instance only.
+    one_by_one = False
 
     def __call__(self, at: LayerState) -> List[Weights]:
         """s of each explained score."""

@@ -34,7 +34,7 @@ class LayersExperiment(FromParams):
     tau : `int`, optional (default = `10`)
         τ of the recovery.
     seed : `int`, optional (default = `0`)
-        Of the bootstrap, and of `pieces_per_text`.
+        Of the bootstrap, of `pieces_per_text`, and of the data's `sample`.
     limit : `int`, optional
         Only so many texts, from the file's beginning.
     pieces_per_text : `int`, optional
@@ -88,24 +88,31 @@ class LayersExperiment(FromParams):
         skipped = []
 
         def prepared() -> Iterator[Prepared]:
-            for number, instance in enumerate(self.data.instances(predictor)):
-                if number == self.limit:
-                    return
+            for example in self.data.examples(predictor, self.seed, self.limit):
                 try:
-                    yield interpreter.prepare([instance])
+                    if example.instance is None:
+                        raise ConfigurationError(example.error)
+                    yield interpreter.prepare([example.instance])
                 except ConfigurationError as error:
-                    skipped.append({"text": number + 1, "error": str(error)})
+                    skipped.append({"text": example.number, "error": str(error)})
 
         with Tqdm.tqdm(desc="layers", unit=" texts", total=self.limit) as bar:
-            sums = measure(
-                interpreter,
-                heads,
-                prepared(),
-                self.tau,
-                self.pieces_per_text,
-                self.seed,
-                bar.update,
-            )
+            try:
+                sums = measure(
+                    interpreter,
+                    heads,
+                    prepared(),
+                    self.tau,
+                    self.pieces_per_text,
+                    self.seed,
+                    bar.update,
+                )
+            except ConfigurationError as error:
+                if not skipped:
+                    raise
+                raise ConfigurationError(
+                    f"{error}; text {skipped[0]['text']} was left out: {skipped[0]['error']}"
+                ) from error
         found = {
             name: summary(of_head, interpreter.layers, self.seed) for name, of_head in sums.items()
         }

@@ -1,11 +1,13 @@
 import argparse
 import sys
+from functools import partial
 from typing import Any, Callable
 
 from allennlp.commands import Subcommand
 from allennlp.common.checks import ConfigurationError
 
 from allennlp_layer_saliency.commands.archive import archive
+from allennlp_layer_saliency.commands.compare import compare
 from allennlp_layer_saliency.commands.layers import layers
 
 
@@ -38,24 +40,32 @@ class SaliencyCommand(Subcommand):
             func=_worker(lambda args: archive(args.folder, args.output, args.force))
         )
 
-        description = (
-            "Measure how much of the input each layer still holds when the LM head decodes it: a table, "
-            "layers.json, layers.csv and a plot."
-        )
-        command = commands.add_parser("layers", description=description, help=description)
-        command.add_argument("config", help="a jsonnet file: archive_file, data, lm_head, ...")
-        command.add_argument("-s", "--output", required=True, help="the folder for the results")
-        command.add_argument("--limit", type=int, help="only so many texts")
-        command.add_argument("--cuda-device", type=int, default=-1, help="-1 is the CPU")
-        command.add_argument("-f", "--force", action="store_true", help="overwrite results")
-        command.set_defaults(
-            func=_worker(
-                lambda args: layers(
-                    args.config, args.output, args.limit, args.cuda_device, args.force
-                )
-            )
-        )
+        for name, work, description in (
+            (
+                "layers",
+                layers,
+                "Measure how much of the input each layer still holds when the LM head decodes it: a "
+                "table, layers.json, layers.csv and a plot.",
+            ),
+            (
+                "compare",
+                compare,
+                "Compare interpreters on a data set by how faithful and how plausible they are: tables, "
+                "plots and comparison.json. A stopped run goes on where it was.",
+            ),
+        ):
+            command = commands.add_parser(name, description=description, help=description)
+            command.add_argument("config", help="a jsonnet file: archive_file, data, ...")
+            command.add_argument("-s", "--output", required=True, help="the folder for the results")
+            command.add_argument("--limit", type=int, help="only so many texts")
+            command.add_argument("--cuda-device", type=int, default=-1, help="-1 is the CPU")
+            command.add_argument("-f", "--force", action="store_true", help="overwrite results")
+            command.set_defaults(func=_worker(partial(_with_config, work)))
         return subparser
+
+
+def _with_config(work: Callable[..., Any], args: argparse.Namespace) -> None:
+    work(args.config, args.output, args.limit, args.cuda_device, args.force)
 
 
 def _worker(work: Callable[[argparse.Namespace], Any]) -> Callable[[argparse.Namespace], None]:

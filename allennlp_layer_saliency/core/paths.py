@@ -5,7 +5,7 @@ Only the blocks above the layer run again, several states at a time.
 
 import hashlib
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple, Union
 
 import numpy
 import torch
@@ -173,9 +173,9 @@ def smooth_gradient(
     return [Weights(total / samples) for total in sums]
 
 
-def seeded(seed: int, token_ids: List[int]) -> torch.Generator:
-    """Random numbers that depend on the seed and the pieces alone, whatever else is in the batch."""
-    digest = hashlib.sha256(repr((seed, token_ids)).encode()).digest()
+def seeded(seed: int, tokens: Sequence[Union[int, str]]) -> torch.Generator:
+    """Random numbers that depend on the seed and the tokens alone, whatever else is in the batch."""
+    digest = hashlib.sha256(repr((seed, tokens)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
 
 

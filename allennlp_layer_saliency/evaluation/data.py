@@ -4,7 +4,10 @@ import hashlib
 import json
 import os
 import platform
-from typing import Any, Dict, Iterator, Optional
+import random
+from functools import partial
+from itertools import islice
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
 
 import allennlp.version
 import torch
@@ -14,10 +17,40 @@ from allennlp.common.checks import ConfigurationError
 from allennlp.common.file_utils import cached_path
 from allennlp.common.util import JsonDict
 from allennlp.data import DatasetReader, Instance
+from allennlp.data.fields import LabelField
 from allennlp.predictors import Predictor
 
+from allennlp_layer_saliency.allennlp_access import metadata_id
 from allennlp_layer_saliency.dataset_readers.labelled_texts import LabelledTextReader
 from allennlp_layer_saliency.version import VERSION
+
+
+class Example(NamedTuple):
+    """
+    A text of a data set.
+
+    # Parameters
+
+    number : `int`
+        Counting the file's texts from 1.
+    id : `Any`
+        The text's own, or None.
+    instance : `Instance`, optional
+        As the predictor's model reads it; None if it can't be read.
+    text : `str`, optional
+        The text itself, where the file holds it as `sentence` or a reader of ours read it.
+    label : `str`, optional
+        The gold label.
+    error : `str`, optional
+        Why it can't be read.
+    """
+
+    number: int
+    id: Any
+    instance: Optional[Instance]
+    text: Optional[str] = None
+    label: Optional[str] = None
+    error: Optional[str] = None
 
 
 class Data(FromParams):
@@ -28,16 +61,26 @@ class Data(FromParams):
 
     path : `str`
     reader : `DatasetReader`, optional
-        Left out: the file holds JSON lines as `allennlp predict` takes them.
+        Left out: the file holds JSON lines as `allennlp predict` takes them; a `label` is the gold
+        label, an `id` the text's own.
+    sample : `int`, optional
+        Only so many texts, drawn at random, in the file's order.
     """
 
-    def __init__(self, path: str, reader: Optional[DatasetReader] = None) -> None:
+    def __init__(
+        self, path: str, reader: Optional[DatasetReader] = None, sample: Optional[int] = None
+    ) -> None:
+        if sample is not None and sample < 1:
+            raise ConfigurationError(f"data: sample must be at least 1; got {sample}")
         self.path = path
         self.reader = reader
+        self.sample = sample
 
-    def instances(self, predictor: Predictor) -> Iterator[Instance]:
+    def examples(
+        self, predictor: Predictor, seed: int = 0, limit: Optional[int] = None
+    ) -> Iterator[Example]:
         """
-        The texts as the predictor's model reads them.
+        The texts, or those that `sample` draws by the seed, up to a limit.
 
         # Raises
 
@@ -47,26 +90,59 @@ class Data(FromParams):
         if not os.path.isfile(self.path):
             raise ConfigurationError(f"data: no file {self.path}")
         if isinstance(self.reader, LabelledTextReader):
-            # Of these the archive's own tokenizer and indexers make instances.
-            for text, _ in self.reader.read_texts(self.path):
-                yield predictor._json_to_instance({"sentence": text})
+            texts: Iterator[Callable[[], Example]] = self._labelled(self.reader, predictor)
         elif self.reader is not None:
-            yield from self.reader.read(self.path)
+            texts = self._read(self.reader)
         else:
-            yield from self._json_lines(predictor)
+            texts = self._json_lines(predictor)
+        if self.sample is not None:
+            known = list(texts)
+            drawn = random.Random(seed).sample(range(len(known)), min(self.sample, len(known)))
+            texts = (known[i] for i in sorted(drawn))
+        for example in islice(texts, limit):
+            yield example()
 
-    def _json_lines(self, predictor: Predictor) -> Iterator[Instance]:
-        with open(self.path, encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
+    # Each of the following gives texts that become instances only when they are called.
+
+    def _labelled(
+        self, reader: LabelledTextReader, predictor: Predictor
+    ) -> Iterator[Callable[[], Example]]:
+        for number, (text, label) in enumerate(reader.read_texts(self.path), start=1):
+            # Of these the archive's own tokenizer and indexers make instances.
+            yield partial(_example, number, {"sentence": text, "label": label}, predictor)
+
+    def _json_lines(self, predictor: Predictor) -> Iterator[Callable[[], Example]]:
+        with open(self.path, "rb") as lines:
+            for number, line in enumerate(filter(bytes.strip, lines), start=1):
                 try:
-                    yield predictor._json_to_instance(json.loads(line))
-                except (KeyError, TypeError, ValueError) as error:
-                    message = " ".join(str(error).split())
-                    raise ConfigurationError(
-                        f"{self.path}, line {number}: {type(error).__name__}: {message}"
-                    ) from error
+                    content = json.loads(line.decode("utf-8"))
+                    if not isinstance(content, dict):
+                        raise ValueError(f"{type(content).__name__} in place of a JSON object")
+                except ValueError as error:
+                    yield partial(Example, number, None, None, error=f"not valid JSON: {error}")
+                else:
+                    yield partial(_example, number, content, predictor)
+
+    def _read(self, reader: DatasetReader) -> Iterator[Callable[[], Example]]:
+        for number, instance in enumerate(reader.read(self.path), start=1):
+            gold = instance.fields.get("label")
+            label = str(gold.label) if isinstance(gold, LabelField) else None
+            yield partial(Example, number, metadata_id(instance), instance, label=label)
+
+
+def _example(number: int, line: JsonDict, predictor: Predictor) -> Example:
+    text = line.get("sentence")
+    label = line.get("label")
+    known: Dict[str, Any] = {
+        "text": text if isinstance(text, str) else None,
+        "label": None if label is None else str(label),
+    }
+    try:
+        instance = predictor._json_to_instance(line)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        message = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return Example(number, line.get("id"), None, error=message, **known)
+    return Example(number, line.get("id"), instance, **known)
 
 
 def provenance(archive_file: str, config: Dict[str, Any], seed: int) -> JsonDict:

@@ -1,4 +1,5 @@
-from typing import Optional
+from typing import MutableMapping, Optional
+from weakref import WeakValueDictionary
 
 from allennlp.common.cached_transformers import get_tokenizer
 from allennlp.common.checks import ConfigurationError
@@ -7,6 +8,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from allennlp_layer_saliency.core.decoding import Decoder
 from allennlp_layer_saliency.hf_models import load_lm_head
 from allennlp_layer_saliency.lm_heads.lm_head import LMHead, check_hidden_size, check_vocabulary
+
+# Interpreters that are compared share a head as long as one of them is there.
+_LOADED: MutableMapping[str, Decoder] = WeakValueDictionary()
 
 
 @LMHead.register("pretrained")
@@ -33,10 +37,13 @@ class PretrainedLMHead(LMHead):
                 "the classifier does not say which pretrained model it was built from; name it: "
                 '`lm_head: { type: "pretrained", model_name: ... }`'
             )
-        try:
-            decoder = load_lm_head(name)
-        except ValueError as error:
-            raise ConfigurationError(f"lm_head: {error}") from error
+        decoder = _LOADED.get(name)
+        if decoder is None:
+            try:
+                decoder = load_lm_head(name)
+            except ValueError as error:
+                raise ConfigurationError(f"lm_head: {error}") from error
+            _LOADED[name] = decoder
         try:
             vocabulary = get_tokenizer(name).get_vocab()
         except (OSError, ValueError) as error:

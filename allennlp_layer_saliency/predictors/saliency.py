@@ -132,7 +132,7 @@ class SaliencyPredictor(Predictor):
                 instances[i] = self._instances_of(line)
             except Exception as error:
                 results[i] = self._failed(line.get("id"), _number(line), error)
-        explained = self._explain(list(instances.values()), [inputs[i] for i in instances])
+        explained = self.explain(list(instances.values()), [inputs[i] for i in instances])
         for i, outcome in zip(instances, explained):
             results[i] = self._output(inputs[i].get("id"), _number(inputs[i]), outcome)
         return results  # type: ignore[return-value]
@@ -142,7 +142,7 @@ class SaliencyPredictor(Predictor):
 
     def predict_batch_instance(self, instances: List[Instance]) -> List[JsonDict]:
         results = []
-        outcomes = self._explain([[instance] for instance in instances], [None] * len(instances))
+        outcomes = self.explain([[instance] for instance in instances])
         for instance, outcome in zip(instances, outcomes):
             self._lines += 1
             results.append(self._output(metadata_id(instance), self._lines, outcome))
@@ -167,18 +167,30 @@ class SaliencyPredictor(Predictor):
                 raise
             raise ConfigurationError(f"a text is wanted, but {', '.join(others)}") from error
 
-    def _explain(
-        self, inputs: List[List[Instance]], lines: List[Optional[JsonDict]]
+    def explain(
+        self,
+        inputs: List[List[Instance]],
+        lines: Optional[List[JsonDict]] = None,
     ) -> List[Union[Explained, Exception]]:
         """
         Explain all together if the interpreter can; one that fails does not fail the others.
 
-        An input is an instance, or those of the windows that the inner predictor makes of it.
+        # Parameters
+
+        inputs : `List[List[Instance]]`
+            An input is an instance, or those of the windows that the inner predictor makes of it.
+        lines : `List[JsonDict]`, optional
+            What the inputs were read from, for interpreters that read it themselves.
+
+        # Returns
+
+        `List[Union[Explained, Exception]]`
+            For each input its explanation, or why there is none.
         """
         if isinstance(self.interpreter, LayerInterpreter):
             return self._explain_with_ours(inputs, self.interpreter)
         outcomes: List[Union[Explained, Exception]] = []
-        for (instance, *_), line in zip(inputs, lines):
+        for (instance, *_), line in zip(inputs, lines or [{}] * len(inputs)):
             try:
                 outcomes.append(self._explain_with_foreign(instance, line))
             except Exception as error:
@@ -209,7 +221,7 @@ class SaliencyPredictor(Predictor):
                     outcomes[i] = error
         return [outcomes[i] for i in range(len(inputs))]
 
-    def _explain_with_foreign(self, instance: Instance, line: Optional[JsonDict]) -> Explained:
+    def _explain_with_foreign(self, instance: Instance, line: JsonDict) -> Explained:
         """Run an interpreter that only knows `saliency_interpret_from_json`, such as the built-ins."""
         fields = text_fields(instance)
         for name, field in fields.items():
@@ -218,7 +230,7 @@ class SaliencyPredictor(Predictor):
             self._dataset_reader.apply_token_indexers(instance)
             outputs = self._model.forward_on_instance(instance)
             with _labelled(self.inner, instance, outputs):
-                explanation = self.interpreter.saliency_interpret_from_json(line or {})
+                explanation = self.interpreter.saliency_interpret_from_json(line)
         for entry in explanation.values():
             for key, scores in entry.items():
                 # The built-ins divide by a norm that can be 0; all-zero scores stay all-zero.

@@ -1,3 +1,8 @@
+from allennlp_layer_saliency.saliency_interpreters.baselines import (
+    AttentionRollout,
+    RandomSaliency,
+)
+from allennlp_layer_saliency.saliency_interpreters.captum import CaptumSaliency
 from allennlp_layer_saliency.saliency_interpreters.decoded_layer import DecodedLayerSaliency
 from allennlp_layer_saliency.saliency_interpreters.layer import LayerSaliency
 from allennlp_layer_saliency.saliency_interpreters.layer_interpreter import (
@@ -10,10 +15,13 @@ from allennlp_layer_saliency.saliency_interpreters.projected_gradient import (
 )
 
 __all__ = [
+    "AttentionRollout",
+    "CaptumSaliency",
     "DecodedLayerSaliency",
     "Explained",
     "LayerInterpreter",
     "LayerSaliency",
     "Prepared",
     "ProjectedGradientSaliency",
+    "RandomSaliency",
 ]

@@ -112,6 +112,8 @@ class LayerInterpreter(SaliencyInterpreter):
         The model's Hugging Face transformer, its tokenizer, and where its layers are.
     layers : `List[int]`
         Those that are explained.
+    special_ids : `Set[int]`
+        Of the tokenizer's special tokens, the unknown token not among them.
     """
 
     def __init__(
@@ -160,9 +162,10 @@ class LayerInterpreter(SaliencyInterpreter):
         self._coherence = {} if known is None else known.layers
         self._taps = {index: self.hf_layers.taps[index] for index in self.layers}
         self._several_layers = not isinstance(layer, int)
-        self._special_ids = special_ids(self.tokenizer)
+        self.special_ids = special_ids(self.tokenizer)
         self._resumes = aggregation is not None and aggregation.resumes
-        self._masked_states = MaskedStates(self._states_of_masked)
+        self._one_by_one = aggregation is not None and aggregation.one_by_one
+        self._masked_states = MaskedStates(self._states_of_masked, list(self._model.parameters()))
         needs_mask = aggregation is not None and aggregation.needs_mask
         if needs_mask and not self.tokenizer.mask_token:
             raise ConfigurationError(
@@ -202,7 +205,7 @@ class LayerInterpreter(SaliencyInterpreter):
                     "there is no text to explain: the instance has no text field"
                 )
             for name, field in fields.items():
-                check_has_words(name, field, self._special_ids)
+                check_has_words(name, field, self.special_ids)
             index(self._model, self._reader, instance)
             lengths.append(sum(self._length(name, field) for name, field in fields.items()))
         return Prepared(prepared, lengths)
@@ -219,7 +222,8 @@ class LayerInterpreter(SaliencyInterpreter):
         flat = [instance for prepared in inputs for instance in prepared.instances]
         lengths = [length for prepared in inputs for length in prepared.lengths]
         results: List[Optional[Explained]] = [None] * len(flat)
-        for chosen in _batches(lengths, MAX_PIECES, self._target.equal_lengths):
+        max_pieces = 0 if self._one_by_one else MAX_PIECES
+        for chosen in batches(lengths, max_pieces, self._target.equal_lengths):
             explained = self._explain_batch([flat[i] for i in chosen])
             for i, result in zip(chosen, explained):
                 results[i] = result
@@ -242,13 +246,13 @@ class LayerInterpreter(SaliencyInterpreter):
             (batch, positions, hidden). Of an input with several windows the first counts.
         """
         lengths = [prepared.lengths[0] for prepared in inputs]
-        for chosen in _batches(lengths, MAX_PIECES, self._target.equal_lengths):
-            tensors, layout = self._batch([inputs[i].instances[0] for i in chosen])
+        for chosen in batches(lengths, MAX_PIECES, self._target.equal_lengths):
+            tensors, layout = self.batch([inputs[i].instances[0] for i in chosen])
             try:
                 states = self._states(tensors, layout)
             except ValueError as error:
                 raise ConfigurationError(str(error)) from error
-            yield chosen, layout.inputs(sorted(self._special_ids)), states
+            yield chosen, layout.inputs(sorted(self.special_ids)), states
 
     def _length(self, name: str, field: TextField) -> int:
         """Word pieces of an indexed text, checked against the model's positions."""
@@ -271,9 +275,9 @@ class LayerInterpreter(SaliencyInterpreter):
         raise NotImplementedError
 
     def _explain_batch(self, instances: List[Instance]) -> List[Explained]:
-        tensors, layout = self._batch(instances)
-        inputs = layout.inputs(sorted(self._special_ids))
-        texts = OutputTexts(instances, layout, inputs, self._special_ids, self.tokenizer)
+        tensors, layout = self.batch(instances)
+        inputs = layout.inputs(sorted(self.special_ids))
+        texts = OutputTexts(instances, layout, inputs, self.special_ids, self.tokenizer)
         explanations: List[JsonDict] = [{} for _ in instances]
         try:
             batch = TracedBatch(
@@ -321,10 +325,15 @@ class LayerInterpreter(SaliencyInterpreter):
             for prediction, instance, explanation in zip(batch.predictions, instances, explanations)
         ]
 
-    def _batch(self, instances: List[Instance]) -> Tuple[Dict[str, Any], TextLayout]:
+    def batch(self, instances: List[Instance]) -> Tuple[Dict[str, Any], TextLayout]:
+        """Prepared instances as the model's padded tensors, and where in them their texts are."""
         tensors = batch_tensors(self._model, instances)
-        texts = [tensors[name][self._indexer_name] for name in text_fields(instances[0])]
+        texts = [self.indexed(tensors, name) for name in text_fields(instances[0])]
         return tensors, TextLayout.of(self._model, self.transformer, texts)
+
+    def indexed(self, tensors: Dict[str, Any], name: str) -> Dict[str, torch.Tensor]:
+        """What the transformer's indexer made of a batch's text field."""
+        return tensors[name][self._indexer_name]
 
     def _layer_state(
         self, batch: TracedBatch, layer: int, instances: List[Instance], inputs: Inputs
@@ -334,10 +343,10 @@ class LayerInterpreter(SaliencyInterpreter):
     def _states_of_masked(self, instance: Instance) -> Dict[int, torch.Tensor]:
         """An instance's states with all but its special tokens masked; see `MaskedStates`."""
         tensors = batch_tensors(self._model, [instance])
-        special = torch.tensor(sorted(self._special_ids))
+        special = torch.tensor(sorted(self.special_ids))
         texts = []
         for name in text_fields(instance):
-            indexed = tensors[name][self._indexer_name]
+            indexed = self.indexed(tensors, name)
             ids = indexed["token_ids"]
             kept = (ids.unsqueeze(-1) == special.to(ids.device)).any(-1)
             indexed["token_ids"] = ids.masked_fill(~kept, self.tokenizer.mask_token_id)
@@ -397,7 +406,7 @@ def _layer_indices(layer: Union[int, str, List[int]], last: int) -> List[int]:
     return list(dict.fromkeys(index % (last + 1) for index in chosen))
 
 
-def _batches(lengths: List[int], max_pieces: int, equal_lengths: bool = False) -> List[List[int]]:
+def batches(lengths: List[int], max_pieces: int, equal_lengths: bool = False) -> List[List[int]]:
     """
     Indices in batches of similar length, or of equal length, each of at most `max_pieces` with padding,
     or of one.

@@ -1,7 +1,7 @@
 """Hidden states of masked inputs: a baseline for integrated gradients."""
 
 from collections import OrderedDict
-from typing import Callable, Dict, List, Tuple
+from typing import Callable, Dict, List, Sequence, Tuple
 
 import torch
 from allennlp.data import Instance
@@ -23,15 +23,25 @@ class MaskedStates:
 
     compute : `Callable[[Instance], Dict[int, Tensor]]`
         From an instance to each layer's states, of shape (positions, hidden), when it is masked.
+    parameters : `Sequence[Tensor]`
+        What the states depend on; once one of them has changed, they are computed again.
     """
 
-    def __init__(self, compute: Callable[[Instance], Dict[int, Tensor]]) -> None:
+    def __init__(
+        self, compute: Callable[[Instance], Dict[int, Tensor]], parameters: Sequence[Tensor]
+    ) -> None:
         self._compute = compute
+        self._parameters = parameters
+        self._version = -1
         self._kept: "OrderedDict[Tuple[int, ...], Dict[int, Tensor]]" = OrderedDict()
 
     def of(self, instances: List[Instance], inputs: Inputs, layer: int) -> Tensor:
         """For a batch. Shape: (batch, positions, hidden); 0 at padding."""
         states = []
+        version = sum(parameter._version for parameter in self._parameters)
+        if version != self._version:
+            self._kept.clear()
+            self._version = version
         for instance, ids, mask, special in zip(
             instances, inputs.token_ids, inputs.mask, inputs.special
         ):

@@ -99,7 +99,10 @@ def test_a_reader_of_ours_and_texts_that_can_not_be_measured(run, tmp_path):
             {"lm_head": {"type": "pretrained"}, "lm_heads": {"a": {"type": "pretrained"}}},
             "give lm_head or lm_heads, not both",
         ),
-        ({"data": {"path": "README.md"}}, "README.md, line 1: JSONDecodeError"),
+        (
+            {"data": {"path": "README.md"}},
+            "there is no text to measure; text 1 was left out: not valid JSON",
+        ),
         ({"data": {"path": "{EMPTY}"}}, "there is no text to measure"),
     ],
 )

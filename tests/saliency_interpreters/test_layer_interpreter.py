@@ -100,19 +100,19 @@ def test_twice_the_same_gives_the_same_bytes(predictor, name):
 
 
 def test_batches_hold_at_most_so_many_pieces():
-    batches = layer_interpreter._batches([3, 10, 2, 5, 30], 12)
+    batches = layer_interpreter.batches([3, 10, 2, 5, 30], 12)
     assert batches == [[2, 0], [3], [1], [4]]
-    assert layer_interpreter._batches([], 12) == []
+    assert layer_interpreter.batches([], 12) == []
 
 
 def test_a_large_batch_does_not_grow_at_the_price_of_padding():
     lengths = [50, 10] * 4 + [10] * 20
     short = [i for i, length in enumerate(lengths) if length == 10]
-    assert layer_interpreter._batches(lengths, 2048) == [short, [0, 2, 4, 6]]
+    assert layer_interpreter.batches(lengths, 2048) == [short, [0, 2, 4, 6]]
     # A small one does: 2 and 20 pieces are 40 with padding.
-    assert layer_interpreter._batches([20, 2], 2048) == [[1, 0]]
+    assert layer_interpreter.batches([20, 2], 2048) == [[1, 0]]
     # Of similar lengths, up to the limit.
-    assert [len(batch) for batch in layer_interpreter._batches([50, 51] * 40, 2048)] == [40, 40]
+    assert [len(batch) for batch in layer_interpreter.batches([50, 51] * 40, 2048)] == [40, 40]
 
 
 @pytest.mark.parametrize("layer, last", [(-1, 3), (-4, 0), (0, 0), (3, 3)])

@@ -1,0 +1,384 @@
+"""Interpreters and metrics on a data set: one record for each text and row, then means and tests."""
+
+import random
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy
+import torch
+from allennlp.common.checks import ConfigurationError
+from allennlp.common.util import JsonDict
+
+from allennlp_layer_saliency.core import faithfulness
+from allennlp_layer_saliency.core.paths import seeded
+from allennlp_layer_saliency.evaluation import cost, plausibility, randomisation, statistics
+from allennlp_layer_saliency.evaluation.data import Example
+from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions, Tokens
+from allennlp_layer_saliency.predictors import SaliencyPredictor
+from allennlp_layer_saliency.saliency_interpreters import Explained, LayerInterpreter
+
+COSTS = ("seconds", "peak_mb")
+METRICS = (*faithfulness.METRICS, *plausibility.METRICS, "randomisation", *COSTS)
+# Of which lower values are better.
+LOWER_IS_BETTER = (*faithfulness.LOWER_IS_BETTER, "randomisation", *COSTS)
+
+SCORES = ("signed", "absolute")
+
+# A text's scores, for each row that an interpreter makes.
+Scored = Dict[str, List[float]]
+
+
+class Explanation(NamedTuple):
+    """
+    An interpreter's scores for a text.
+
+    # Parameters
+
+    scores : `Dict[str, List[float]]`
+        By row; one score per token.
+    tokens : `List[str]`
+    offsets : `List[Optional[List[int]]]`
+        Each token's characters in the text; None for special tokens.
+    """
+
+    scores: Scored
+    tokens: List[str]
+    offsets: List[Optional[List[int]]]
+
+
+class Comparison:
+    """
+    # Parameters
+
+    interpreters : `Dict[str, SaliencyPredictor]`
+        By row name. One of several layers makes a row of each, "name@layer"; one that gives signed scores
+        may be ranked by them ("name") and by their absolute values ("name (absolute)").
+    texts : `PerturbedPredictions`
+    reader : `LayerInterpreter`
+        Knows the model's layers.
+    metrics : `Sequence[str]`
+        Of `METRICS`.
+    scores : `Sequence[str]`
+        "signed", "absolute", or both.
+    rationales : `Rationales`, optional
+    seed : `int`
+    """
+
+    def __init__(
+        self,
+        interpreters: Dict[str, SaliencyPredictor],
+        texts: PerturbedPredictions,
+        reader: LayerInterpreter,
+        metrics: Sequence[str],
+        scores: Sequence[str] = SCORES,
+        rationales: Optional[plausibility.Rationales] = None,
+        seed: int = 0,
+    ) -> None:
+        self._interpreters = interpreters
+        self._texts = texts
+        self._reader = reader
+        self._faithfulness = [m for m in metrics if m in faithfulness.METRICS]
+        self._plausibility = [m for m in metrics if m in plausibility.METRICS]
+        self._costs = [m for m in metrics if m in COSTS]
+        self._scores = scores
+        self._rationales = rationales
+        self._seed = seed
+        self._model = reader.predictor._model
+
+    def records(self, examples: Sequence[Example]) -> List[JsonDict]:
+        """
+        For each text and row the scores and the metrics, or the error, ready for JSON.
+
+        A text that the model itself can't read has one record, without a row.
+        """
+        records: List[JsonDict] = []
+        readable: List[Tuple[Example, Tokens]] = []
+        by_number: Dict[int, List[JsonDict]] = {example.number: [] for example in examples}
+        for example in examples:
+            try:
+                if example.instance is None:
+                    raise ConfigurationError(example.error)
+                readable.append((example, self._texts.tokens(example.instance)))
+            except ConfigurationError as error:
+                by_number[example.number].append({**_head(example), "error": str(error)})
+        explained: Dict[str, List[Union[Explanation, str]]] = {}
+        costs: Dict[str, JsonDict] = {}
+        for name in self._interpreters:
+            with cost.measured(next(self._model.parameters()).device) as taken:
+                explained[name] = self._explained(name, [example for example, _ in readable])
+            shares = {
+                "seconds": taken["seconds"] / max(1, len(readable)),
+                "peak_mb": taken["peak_mb"],
+            }
+            costs[name] = {m: shares[m] for m in self._costs if shares[m] is not None}
+        for i, (example, tokens) in enumerate(readable):
+            try:
+                of_example = self._measured(
+                    example, tokens, {name: found[i] for name, found in explained.items()}, costs
+                )
+            except ConfigurationError as error:
+                of_example = [{**_head(example), "error": str(error)}]
+            by_number[example.number].extend(of_example)
+        for of_number in by_number.values():
+            records.extend(of_number)
+        return records
+
+    def randomisation(self, examples: Sequence[Example]) -> Dict[str, List[JsonDict]]:
+        """
+        For each row and text (by its number) the agreement of scores before the model's parameters are
+        destroyed from the top down, and after each stage.
+
+        Each time the interpreters explain what the model then predicts.
+        """
+        usable = []
+        for example in examples:
+            try:
+                if example.instance is not None:
+                    usable.append((example, self._texts.tokens(example.instance).tokens))
+            except ConfigurationError:
+                continue  # `records` has said why
+        alone = [example for example, _ in usable]
+        before = {name: self._explained(name, alone) for name in self._interpreters}
+        found: Dict[str, List[JsonDict]] = {}
+        stages = randomisation.stages(self._model, self._reader.transformer, self._reader.hf_layers)
+        with randomisation.randomised(stages, self._seed) as destroyed:
+            for stage in destroyed:
+                for name in self._interpreters:
+                    after = self._explained(name, alone)
+                    for (example, tokens), a, b in zip(usable, before[name], after):
+                        if isinstance(a, str) or isinstance(b, str):
+                            continue
+                        for row, scores in a.scores.items():
+                            agreement = randomisation.agreement(
+                                [scores[token] for token in tokens],
+                                [b.scores[row][token] for token in tokens],
+                            )
+                            record = {"example": example.number, "stage": stage, "value": agreement}
+                            found.setdefault(row, []).append(record)
+        return found
+
+    def _explained(self, name: str, examples: List[Example]) -> List[Union[Explanation, str]]:
+        """An interpreter's scores for each text, or why there are none."""
+        predictor = self._interpreters[name]
+        if isinstance(predictor.interpreter, LayerInterpreter):
+            outcomes = predictor.explain([[example.instance] for example in examples])
+        else:
+            outcomes = []
+            for example in examples:
+                # Some of AllenNLP's draw from the global generators.
+                with _numbers_of(self._seed, example.number):
+                    outcomes.extend(predictor.explain([[example.instance]]))
+        return [
+            (
+                " ".join(str(outcome).split()) or type(outcome).__name__
+                if isinstance(outcome, Exception)
+                else self._explanation(name, outcome)
+            )
+            for outcome in outcomes
+        ]
+
+    def _explanation(self, name: str, outcome: Explained) -> Explanation:
+        instance = outcome.explanation["instance_1"]
+        entries = {name: instance}
+        if "layers" in instance:
+            entries = {f"{name}@{entry['layer']}": entry for entry in instance["layers"]}
+        scores: Scored = {}
+        for row, entry in entries.items():
+            signed = entry.get("signed_1")
+            if signed is None:
+                scores[row] = entry["grad_input_1"]
+                continue
+            if "signed" in self._scores:
+                scores[row] = signed
+            if "absolute" in self._scores:
+                absolute = row if "signed" not in self._scores else f"{row} (absolute)"
+                scores[absolute] = entry["grad_input_1"]
+        return Explanation(scores, instance["tokens_1"], instance["offsets_1"])
+
+    def _measured(
+        self,
+        example: Example,
+        tokens: Tokens,
+        explained: Dict[str, Union[Explanation, str]],
+        costs: Dict[str, JsonDict],
+    ) -> List[JsonDict]:
+        rankings = {
+            row: faithfulness.ranked(scores, tokens.tokens)
+            for found in explained.values()
+            if not isinstance(found, str)
+            for row, scores in found.scores.items()
+        }
+        # Rows often agree on the tokens to take out; each perturbation runs once.
+        perturbations = dict.fromkeys(
+            perturbation
+            for ranking in rankings.values()
+            for perturbation in faithfulness.perturbations(ranking, self._faithfulness)
+        )
+        log_probabilities = self._texts.log_probabilities(
+            tokens, [faithfulness.NONE, *perturbations]
+        )
+        whole = log_probabilities[faithfulness.NONE]
+        labels = [self._texts.target.label(i) or str(i) for i in range(len(whole))]
+        predicted = int(whole.argmax())
+        gold = labels.index(example.label) if example.label in labels else None
+        if gold is None and "accuracy_after_deletion" in self._faithfulness:
+            raise ConfigurationError(
+                f"accuracy_after_deletion needs a gold label, one of {', '.join(labels)}; this text has "
+                f"{example.label!r}"
+            )
+        head = {
+            **_head(example),
+            "label": example.label,
+            "predicted": labels[predicted],
+            "probability": float(numpy.exp(whole[predicted])),
+        }
+        human = self._human(example, labels[predicted])
+        records = []
+        for name, found in explained.items():
+            if isinstance(found, str):
+                records.append({**head, "row": name, "error": found})
+                continue
+            for row, scores in found.scores.items():
+                metrics = faithfulness.faithfulness(
+                    rankings[row], self._faithfulness, log_probabilities, gold
+                )
+                if human is not None:
+                    metrics.update(self._plausible(scores, found.offsets, *human))
+                records.append(
+                    {
+                        **head,
+                        "row": row,
+                        "tokens": found.tokens,
+                        "scores": scores,
+                        "metrics": metrics,
+                        "costs": costs[name],
+                    }
+                )
+        return records
+
+    def _human(
+        self, example: Example, predicted: str
+    ) -> Optional[Tuple[List[plausibility.Word], List[bool]]]:
+        """The text's words, and which of them people find salient; None if nobody can tell."""
+        if not self._plausibility or self._rationales is None:
+            return None
+        if example.text is None:
+            raise ConfigurationError(
+                "rationales: the text itself is wanted; use a file of JSON lines with a sentence, "
+                "sst2_tsv or ag_news_csv"
+            )
+        words = self._rationales.words(example.text)
+        if words is None:
+            return None
+        human = plausibility.salient(words, predicted)
+        return (words, human) if any(human) else None
+
+    def _plausible(
+        self,
+        scores: List[float],
+        offsets: List[Optional[List[int]]],
+        words: List[plausibility.Word],
+        human: List[bool],
+    ) -> Dict[str, float]:
+        of_words = plausibility.word_scores(words, scores, offsets)
+        known = [(score, h) for score, h in zip(of_words, human) if score is not None]
+        if not any(h for _, h in known):
+            return {}
+        found = plausibility.plausibility([s for s, _ in known], [h for _, h in known])
+        return {metric: found[metric] for metric in self._plausibility}
+
+
+def summary(
+    records: Sequence[JsonDict],
+    randomised: Dict[str, List[JsonDict]],
+    reference: Optional[str],
+    seed: int,
+) -> JsonDict:
+    """
+    # Parameters
+
+    records, randomised
+        As `Comparison` gives them.
+    reference : `str`, optional
+        The row that is tested against each other one; None for no tests.
+    seed : `int`
+        Of the bootstrap and of the permutations.
+
+    # Returns
+
+    `JsonDict`
+        `rows`: for each row and metric `statistics.mean`. `tests`: for each metric (without bins) and
+        each other row `statistics.paired` over the texts that both have, with `p_holm`, corrected over
+        the metric's tests. `texts`: how many have a record; `errors`: how many a row has without.
+
+    # Raises
+
+    `ConfigurationError`
+        If there is no row of the reference's name.
+    """
+    values: Dict[str, Dict[str, Dict[int, float]]] = {}
+    errors: Dict[str, int] = {}
+    for record in records:
+        row = record.get("row")
+        if "error" in record:
+            errors[row or "all"] = errors.get(row or "all", 0) + 1
+            continue
+        of_row = values.setdefault(row, {})
+        for metric, value in {**record["metrics"], **record["costs"]}.items():
+            of_row.setdefault(metric, {})[record["example"]] = value
+    for row, of_row in randomised.items():
+        by_example: Dict[int, List[float]] = {}
+        for record in of_row:
+            by_example.setdefault(record["example"], []).append(record["value"])
+            at_stage = values[row].setdefault(f"randomisation@{record['stage']}", {})
+            at_stage[record["example"]] = record["value"]
+        values[row]["randomisation"] = {n: sum(v) / len(v) for n, v in by_example.items()}
+    if not values:
+        first = next((record["error"] for record in records if "error" in record), "no text")
+        raise ConfigurationError(f"no text could be explained by any interpreter; first: {first}")
+    if reference is not None and reference not in values:
+        raise ConfigurationError(f"reference: no row {reference!r}; there are {', '.join(values)}")
+    rows = {
+        row: {m: statistics.mean(list(found.values()), seed) for m, found in of_row.items()}
+        for row, of_row in values.items()
+    }
+    tests: List[JsonDict] = []
+    for metric in values[reference] if reference is not None else ():
+        if metric in METRICS and metric not in COSTS:
+            of_metric = []
+            for row in values:
+                own, other = values[reference][metric], values[row].get(metric, {})
+                shared = [n for n in own if n in other]
+                if row != reference and shared:
+                    found = statistics.paired(
+                        [own[n] for n in shared], [other[n] for n in shared], seed
+                    )
+                    of_metric.append({"metric": metric, "row": reference, "against": row, **found})
+            corrected = statistics.holm([test["p"] for test in of_metric])
+            tests.extend({**test, "p_holm": p} for test, p in zip(of_metric, corrected))
+    return {
+        "rows": rows,
+        "tests": tests,
+        "texts": len({record["example"] for record in records if "error" not in record}),
+        "errors": errors,
+    }
+
+
+def _head(example: Example) -> JsonDict:
+    return {"example": example.number, **({} if example.id is None else {"id": example.id})}
+
+
+@contextmanager
+def _numbers_of(seed: int, number: int) -> Iterator[None]:
+    """Global random numbers that depend on the seed and the text's number alone."""
+    own = seeded(seed, [number]).initial_seed()
+    states = random.getstate(), numpy.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            random.seed(own)
+            numpy.random.seed(own % 2**32)
+            torch.manual_seed(own)
+            yield
+    finally:
+        random.setstate(states[0])
+        numpy.random.set_state(states[1])

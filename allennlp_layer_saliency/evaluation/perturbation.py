@@ -1,0 +1,171 @@
+"""A classifier's predictions for an input without some of its tokens."""
+
+from typing import Any, Dict, Iterable, List, NamedTuple
+
+import numpy
+import torch
+from allennlp.common.checks import ConfigurationError
+from allennlp.data import Instance
+from allennlp.data.fields import TextField
+
+from allennlp_layer_saliency.allennlp_access import (
+    index,
+    metrics_preserved,
+    repeated,
+    text_fields,
+)
+from allennlp_layer_saliency.core.capture import evaluation
+from allennlp_layer_saliency.core.faithfulness import Perturbation
+from allennlp_layer_saliency.saliency_interpreters import LayerInterpreter
+from allennlp_layer_saliency.saliency_interpreters.layer_interpreter import MAX_PIECES, batches
+from allennlp_layer_saliency.saliency_interpreters.target import Target
+
+KINDS = ("mask", "remove")
+
+
+class Tokens(NamedTuple):
+    """
+    An input whose tokens can be taken out.
+
+    # Parameters
+
+    instance : `Instance`
+        Indexed, without gold label.
+    tokens : `List[int]`
+        Those that can be: all but special tokens, and but words without a word piece.
+    pieces : `Dict[int, List[int]]`
+        Of each of them its word pieces' positions in the indexer's ids.
+    """
+
+    instance: Instance
+    tokens: List[int]
+    pieces: Dict[int, List[int]]
+
+
+class PerturbedPredictions:
+    """
+    # Parameters
+
+    interpreter : `LayerInterpreter`
+        Reads the model's texts.
+    kind : `str`
+        "mask": each word piece of a token that is taken out becomes the mask token. "remove": the token
+        is left out, and the others move up. Both are done to ids; nothing is tokenised again.
+
+    # Raises
+
+    `ConfigurationError`
+        If the kind is unknown, or the tokenizer has no mask token.
+    """
+
+    def __init__(self, interpreter: LayerInterpreter, kind: str = "mask") -> None:
+        if kind not in KINDS:
+            raise ConfigurationError(f"perturbation must be one of {KINDS}; got {kind!r}")
+        if kind == "mask" and not interpreter.tokenizer.mask_token:
+            raise ConfigurationError(
+                'perturbation: the classifier\'s tokenizer has no mask token; use "remove"'
+            )
+        self._interpreter = interpreter
+        self._model = interpreter.predictor._model
+        self._reader = interpreter.predictor._dataset_reader
+        self._kind = kind
+        self.target = Target(self._model, "logit", None, None)
+
+    def tokens(self, instance: Instance) -> Tokens:
+        """
+        # Raises
+
+        `ConfigurationError`
+            If the input is not one text that the model can read.
+        """
+        (prepared,) = self._interpreter.prepare([instance]).instances
+        if len(text_fields(prepared)) != 1:
+            raise ConfigurationError(
+                f"inputs of one text can be compared; this one has {len(text_fields(prepared))}"
+            )
+        _, layout = self._interpreter.batch([prepared])
+        inputs = layout.inputs(sorted(self._interpreter.special_ids))
+        places = layout.texts[0].folding.places
+        pieces: Dict[int, List[int]] = {}
+        for position, special in enumerate(inputs.special[0].tolist()):
+            token = position if inputs.words is None else int(inputs.words[0, position])
+            if not special and token >= 0:
+                # Of a text alone, the rows of a folded text one after the other are the indexer's ids.
+                place = position if places is None else int(places[0, position])
+                pieces.setdefault(token, []).append(place)
+        if inputs.words is not None and self._kind == "remove":
+            raise ConfigurationError(
+                'perturbation "remove" is for models that read word pieces; this one reads words: use '
+                '"mask"'
+            )
+        return Tokens(prepared, sorted(pieces), pieces)
+
+    def log_probabilities(
+        self, tokens: Tokens, perturbations: Iterable[Perturbation]
+    ) -> Dict[Perturbation, numpy.ndarray]:
+        """
+        The log-probability of each class under each of the perturbations; each runs once.
+
+        # Returns
+
+        `Dict[FrozenSet[int], numpy.ndarray]`
+            Shape of each: (classes,), float64.
+
+        # Raises
+
+        `ConfigurationError`
+            If the model is no classifier of texts, or gives NaN.
+        """
+        distinct = list(dict.fromkeys(perturbations))
+        perturbed = self._masked if self._kind == "mask" else self._removed
+        found = perturbed(tokens, distinct)
+        for log_probabilities in found.values():
+            if not numpy.isfinite(log_probabilities).all():
+                raise ConfigurationError("the model gives NaN or infinite probabilities")
+        return found
+
+    def _masked(
+        self, tokens: Tokens, perturbations: List[Perturbation]
+    ) -> Dict[Perturbation, numpy.ndarray]:
+        tensors, _ = self._interpreter.batch([tokens.instance])
+        (name,) = text_fields(tokens.instance)
+        ids = self._interpreter.indexed(tensors, name)["token_ids"]
+        found: Dict[Perturbation, numpy.ndarray] = {}
+        at_once = max(1, MAX_PIECES // ids.size(1))
+        for start in range(0, len(perturbations), at_once):
+            chosen = perturbations[start : start + at_once]
+            masked = numpy.zeros((len(chosen), ids.size(1)), dtype=bool)
+            for row, taken in zip(masked, chosen):
+                row[[place for token in taken for place in tokens.pieces[token]]] = True
+            batch = repeated(tensors, len(chosen))
+            indexed = self._interpreter.indexed(batch, name)
+            indexed["token_ids"] = indexed["token_ids"].masked_fill(
+                torch.from_numpy(masked).to(ids.device), self._interpreter.tokenizer.mask_token_id
+            )
+            found.update(zip(chosen, self._predicted(batch)))
+        return found
+
+    def _removed(
+        self, tokens: Tokens, perturbations: List[Perturbation]
+    ) -> Dict[Perturbation, numpy.ndarray]:
+        ((name, field),) = text_fields(tokens.instance).items()
+        instances = []
+        for taken in perturbations:
+            left = [token for i, token in enumerate(field.tokens) if i not in taken]
+            shorter = TextField(left, field._token_indexers)
+            instance = Instance({**tokens.instance.fields, name: shorter})
+            index(self._model, self._reader, instance)
+            instances.append(instance)
+        found: Dict[Perturbation, numpy.ndarray] = {}
+        lengths = [len(instance[name].tokens) for instance in instances]
+        for chosen in batches(lengths, MAX_PIECES, self.target.equal_lengths):
+            tensors, _ = self._interpreter.batch([instances[i] for i in chosen])
+            predicted = self._predicted(tensors)
+            found.update((perturbations[i], row) for i, row in zip(chosen, predicted))
+        return found
+
+    def _predicted(self, tensors: Dict[str, Any]) -> numpy.ndarray:
+        """Shape: (batch, classes)."""
+        with evaluation(self._model), metrics_preserved(self._model), torch.no_grad():
+            logits = self.target.logits(self._model(**tensors))[:, 0]
+        return torch.log_softmax(logits.double(), dim=-1).cpu().numpy()

@@ -1,0 +1,222 @@
+"""The comparison of interpreters, from comparison.json: tables and plots."""
+
+import os
+import re
+from typing import Any, Dict, List, Optional, Tuple
+
+import pandas
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from allennlp_layer_saliency.core.faithfulness import RATIOS
+from allennlp_layer_saliency.evaluation.comparison import COSTS, LOWER_IS_BETTER, METRICS
+
+# On screen, where room is short.
+SHORT = {
+    "comprehensiveness": "compr.",
+    "sufficiency": "suff.",
+    "log_odds": "log-odds",
+    "deletion_auc": "deletion",
+    "insertion_auc": "insertion",
+    "accuracy_after_deletion": "accuracy",
+    "auprc": "AUPRC",
+    "token_f1": "F1",
+    "iou": "IoU",
+    "randomisation": "random.",
+    "seconds": "s",
+    "peak_mb": "MiB",
+}
+
+# A mark at values that differ from the reference row's at this level, after Holm's correction.
+LEVEL = 0.05
+
+
+def write_tables(results: Dict[str, Any], folder: str) -> List[str]:
+    """
+    table.md and table.tex (means and half the width of their intervals), table.csv (all metrics with bins
+    and ratios, one on a line), tests.csv; what depends on the machine is apart, in costs.md.
+    """
+    table = _table(results, [m for m in _metrics(results) if m not in COSTS])
+    costs = _table(results, [m for m in _metrics(results) if m in COSTS])
+    written = {"table.md": _markdown(table) + f"\n{_note(results)}\n", "table.tex": _latex(table)}
+    if not costs.empty:
+        written["costs.md"] = _markdown(costs)
+    long = [
+        {"row": row, "metric": metric, **values}
+        for row, metrics in results["rows"].items()
+        for metric, values in metrics.items()
+        if metric not in COSTS
+    ]
+    written["table.csv"] = pandas.DataFrame(long).to_csv(index=False)
+    if results["tests"]:
+        written["tests.csv"] = pandas.DataFrame(results["tests"]).to_csv(index=False)
+    for name, text in written.items():
+        with open(os.path.join(folder, name), "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    return sorted(written)
+
+
+def print_tables(results: Dict[str, Any]) -> None:
+    """The means on screen, best row first."""
+    console = Console()
+    metrics = _metrics(results)
+    table = Table()
+    table.add_column("", overflow="fold")
+    for metric in metrics:
+        table.add_column(f"{SHORT[metric]} {_arrow(metric)}", justify="right")
+    for row, values in _table(results, metrics).iterrows():
+        # The files have the intervals.
+        table.add_row(Text(str(row)), *(re.sub("±[0-9.]+", "", value) for value in values))
+    console.print(table)
+    console.print(_note(results), highlight=False, markup=False, soft_wrap=True)
+
+
+def plots(results: Dict[str, Any], folder: str) -> Optional[List[str]]:
+    """Curves of probability, accuracy after deletion, cost against quality; None without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    rows = results["rows"]
+    written = []
+    curves = [
+        (metric, title)
+        for metric, title in (
+            ("deletion_auc", "probability after deletion"),
+            ("insertion_auc", "probability after insertion"),
+            ("accuracy_after_deletion", "accuracy after deletion"),
+        )
+        if metric in _metrics(results)
+    ]
+    if curves:
+        figure = Figure(figsize=(5 * len(curves), 4.2), constrained_layout=True)
+        all_axes = figure.subplots(1, len(curves), squeeze=False)[0]
+        for axes, (metric, title) in zip(all_axes, curves):
+            for i, row in enumerate(_best_first(results)):
+                metrics = rows[row]
+                points = [metrics[f"{metric}@{ratio}"] for ratio in RATIOS if metric in metrics]
+                if points:
+                    style = ("-", "--", ":", "-.")[i // 10 % 4]
+                    (line,) = axes.plot(
+                        RATIOS, [p["mean"] for p in points], style, label=row, linewidth=1.2
+                    )
+                    low = [p["mean"] if p["low"] is None else p["low"] for p in points]
+                    high = [p["mean"] if p["high"] is None else p["high"] for p in points]
+                    axes.fill_between(
+                        RATIOS, low, high, alpha=0.12, color=line.get_color(), linewidth=0
+                    )
+            axes.set_title(title)
+            axes.set_xlabel("% of the tokens")
+            axes.set_ylim(0, 1)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=7)
+        figure.savefig(os.path.join(folder, "curves.png"), dpi=150)
+        written.append("curves.png")
+    quality = next((m for m in ("comprehensiveness", "auprc") if m in _metrics(results)), None)
+    if quality and "seconds" in _metrics(results):
+        figure = Figure(figsize=(6, 4.5), constrained_layout=True)
+        axes = figure.subplots()
+        for row, metrics in rows.items():
+            if quality in metrics and "seconds" in metrics:
+                place = (metrics["seconds"]["mean"], metrics[quality]["mean"])
+                axes.plot(*place, "o", markersize=4)
+                axes.annotate(row, place, fontsize=7, xytext=(4, 2), textcoords="offset points")
+        axes.set_xscale("log")
+        axes.set_xlabel("seconds per text")
+        axes.set_ylabel(quality)
+        figure.savefig(os.path.join(folder, "cost.png"), dpi=150)
+        written.append("cost.png")
+    return written
+
+
+def _metrics(results: Dict[str, Any]) -> List[str]:
+    """Those that there are, without bins and ratios."""
+    found = {metric for metrics in results["rows"].values() for metric in metrics}
+    return [metric for metric in METRICS if metric in found]
+
+
+def _arrow(metric: str) -> str:
+    return "↓" if metric in LOWER_IS_BETTER else "↑"
+
+
+def _best_first(results: Dict[str, Any]) -> List[str]:
+    """The rows by the first metric of those that there are; a configuration has no order of its own."""
+    first = _metrics(results)[0]
+    sign = 1 if first in LOWER_IS_BETTER else -1
+
+    def place(row: str) -> Tuple[bool, float]:
+        values = results["rows"][row].get(first)
+        return (True, 0.0) if values is None else (False, sign * values["mean"])
+
+    return sorted(results["rows"], key=place)
+
+
+def _table(results: Dict[str, Any], metrics: List[str]) -> pandas.DataFrame:
+    marks = {
+        (test["against"], test["metric"]): "*"
+        for test in results["tests"]
+        if test["p_holm"] < LEVEL
+    }
+    return pandas.DataFrame(
+        {
+            f"{metric} {_arrow(metric)}": {
+                row: _cell(results["rows"][row].get(metric)) + marks.get((row, metric), "")
+                for row in _best_first(results)
+            }
+            for metric in metrics
+        }
+    )
+
+
+def _cell(values: Optional[Dict[str, Any]]) -> str:
+    if values is None:
+        return ""
+    # Three decimals, or as many as leave two digits of a small number.
+    digits = 3 if abs(values["mean"]) >= 0.01 or values["mean"] == 0 else 5
+    shown = f"{values['mean']:.{digits}f}"
+    if values["low"] is None:
+        return shown
+    half = f"{(values['high'] - values['low']) / 2:.{digits}f}"
+    return f"{shown}±{half[1:] if half.startswith('0') else half}"
+
+
+def _note(results: Dict[str, Any]) -> str:
+    note = f"{results['texts']:,} texts; ± half the 95 % bootstrap interval; ↑ higher, ↓ lower is better"
+    if results["tests"]:
+        note += (
+            f"; * differs from {results['tests'][0]['row']} (paired permutation test, p < {LEVEL} after "
+            "Holm's correction)"
+        )
+    if results["errors"]:
+        note += "; not explained: " + ", ".join(
+            f"{n} ({row})" for row, n in results["errors"].items()
+        )
+    return note
+
+
+def _markdown(table: pandas.DataFrame) -> str:
+    lines = [["", *table.columns], ["---"] * (len(table.columns) + 1)]
+    lines += [[str(row), *values] for row, values in table.iterrows()]
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
+
+
+def _latex(table: pandas.DataFrame) -> str:
+    def cell(text: str) -> str:
+        text = re.sub(r"([&%$#_{}])", r"\\\1", text.replace("\\", "/"))
+        return text.replace("±", "$\\pm$").replace("↑", "$\\uparrow$").replace("↓", "$\\downarrow$")
+
+    lines = [["", *table.columns], *([str(row), *values] for row, values in table.iterrows())]
+    rows = [" & ".join(map(cell, line)) + r" \\" for line in lines]
+    rows.insert(1, r"\midrule")
+    columns = "l" + "r" * len(table.columns)
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            *rows,
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )

@@ -1,0 +1,1 @@
+{ type: "attention-rollout" }

@@ -1,0 +1,1 @@
+{ type: "random", seed: 0 }
