@@ -24,7 +24,10 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(include=["allennlp_layer_saliency", "allennlp_layer_saliency.*"]),
-    package_data={"allennlp_layer_saliency": ["py.typed"]},
+    package_data={
+        "allennlp_layer_saliency": ["py.typed"],
+        "allennlp_layer_saliency.reports": ["templates/*"],
+    },
     python_requires=">=3.8,<3.11",
     install_requires=[
         "allennlp==2.10.1",
@@ -47,7 +50,15 @@ setup(
     extras_require={
         # Later versions need torch 2, which AllenNLP 2.10.1 does not take.
         "captum": ["captum>=0.6,<0.9"],
-        "report": ["matplotlib>=3.5"],
-        "test": ["captum>=0.6,<0.9", "hypothesis>=6", "matplotlib>=3.5", "pytest>=7", "wheel"],
+        "report": ["jinja2>=3", "matplotlib>=3.5"],
+        "test": [
+            "captum>=0.6,<0.9",
+            "hypothesis>=6",
+            "jinja2>=3",
+            "matplotlib>=3.5",
+            "pytest>=7",
+            "selenium>=4.10",
+            "wheel",
+        ],
     },
 )

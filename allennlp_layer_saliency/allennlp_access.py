@@ -151,6 +151,12 @@ def metadata_id(instance: Instance) -> Any:
     return None
 
 
+def gold_label(instance: Instance) -> Optional[str]:
+    """The instance's `label`, where it has one, in words."""
+    field = instance.fields.get("label")
+    return str(field.label) if isinstance(field, LabelField) else None
+
+
 def reader_special_ids(reader: DatasetReader) -> Set[int]:
     """Ids of the special tokens that the reader adds; none without a transformer's tokenizer."""
     try:

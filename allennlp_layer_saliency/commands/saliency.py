@@ -9,6 +9,7 @@ from allennlp.common.checks import ConfigurationError
 from allennlp_layer_saliency.commands.archive import archive
 from allennlp_layer_saliency.commands.compare import compare
 from allennlp_layer_saliency.commands.layers import layers
+from allennlp_layer_saliency.reports import page
 
 
 @Subcommand.register("saliency")
@@ -61,6 +62,20 @@ class SaliencyCommand(Subcommand):
             command.add_argument("--cuda-device", type=int, default=-1, help="-1 is the CPU")
             command.add_argument("-f", "--force", action="store_true", help="overwrite results")
             command.set_defaults(func=_worker(partial(_with_config, work)))
+
+        description = (
+            "Make one self-contained HTML page of explanations that allennlp predict --predictor saliency "
+            "wrote, several interpreters side by side, or of what layers or compare wrote."
+        )
+        command = commands.add_parser("report", description=description, help=description)
+        command.add_argument("paths", nargs="+", help="a folder, or files of explanations")
+        command.add_argument(
+            "-o", "--output", default="report.html", help="the page (default: report.html)"
+        )
+        command.add_argument("-f", "--force", action="store_true", help="overwrite the page")
+        command.set_defaults(
+            func=_worker(lambda args: page.write(args.paths, args.output, args.force))
+        )
         return subparser
 
 

@@ -85,20 +85,21 @@ def coherence_sums(
         largest = logits.max(-1, keepdim=True).values
         if not torch.isfinite(largest).all():
             raise ValueError("the LM head gives NaN or infinite logits for this input")
-        logits = logits - largest
         rank = _rank(logits, columns[rows, at])
         rank = rank.masked_fill(~present[rows, at], float("inf"))
-        probabilities = logits.exp()
-        total = probabilities.sum(-1, keepdim=True)
-        probabilities /= total
-        entropy = total.squeeze(1).log() - torch.einsum("cv,cv->c", probabilities, logits)
+        logits -= largest
+        # P_n times its normalising constant: each pass over the vocabulary costs as much as another.
+        exponentials = logits.exp()
+        total = exponentials.sum(-1)
+        entropy = total.log() - torch.einsum("cv,cv->c", exponentials, logits) / total
         own = embeddings[token_ids[rows, at]].float()
-        expected = probabilities[:, :shared] @ embeddings[:shared].float()
+        expected = exponentials[:, :shared] @ embeddings[:shared].float()
+        mass = (exponentials.gather(1, columns[rows]) * share[rows]).sum(1) / total
         found = torch.stack(
             [
                 (rank <= tau).double(),
                 1 / rank,
-                (probabilities.gather(1, columns[rows]) * share[rows]).sum(1).double(),
+                mass.double(),
                 torch.cosine_similarity(own, expected, dim=1).double(),
                 entropy.double(),
                 torch.ones_like(rank),

@@ -249,6 +249,7 @@ class Comparison:
                         **head,
                         "row": row,
                         "tokens": found.tokens,
+                        "offsets": found.offsets,
                         "scores": scores,
                         "metrics": metrics,
                         "costs": costs[name],

@@ -17,10 +17,9 @@ from allennlp.common.checks import ConfigurationError
 from allennlp.common.file_utils import cached_path
 from allennlp.common.util import JsonDict
 from allennlp.data import DatasetReader, Instance
-from allennlp.data.fields import LabelField
 from allennlp.predictors import Predictor
 
-from allennlp_layer_saliency.allennlp_access import metadata_id
+from allennlp_layer_saliency.allennlp_access import gold_label, metadata_id
 from allennlp_layer_saliency.dataset_readers.labelled_texts import LabelledTextReader
 from allennlp_layer_saliency.version import VERSION
 
@@ -125,9 +124,9 @@ class Data(FromParams):
 
     def _read(self, reader: DatasetReader) -> Iterator[Callable[[], Example]]:
         for number, instance in enumerate(reader.read(self.path), start=1):
-            gold = instance.fields.get("label")
-            label = str(gold.label) if isinstance(gold, LabelField) else None
-            yield partial(Example, number, metadata_id(instance), instance, label=label)
+            yield partial(
+                Example, number, metadata_id(instance), instance, label=gold_label(instance)
+            )
 
 
 def _example(number: int, line: JsonDict, predictor: Predictor) -> Example:

@@ -22,6 +22,7 @@ from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.allennlp_access import (
     check_has_words,
+    gold_label,
     instances_of,
     mend_token_namespace,
     metadata_id,
@@ -31,6 +32,7 @@ from allennlp_layer_saliency.allennlp_access import (
     tokens_and_offsets,
 )
 from allennlp_layer_saliency.core.capture import preserved
+from allennlp_layer_saliency.display import Explanation
 from allennlp_layer_saliency.saliency_interpreters import Explained, LayerInterpreter, Prepared
 
 logger = logging.getLogger(__name__)
@@ -134,7 +136,8 @@ class SaliencyPredictor(Predictor):
                 results[i] = self._failed(line.get("id"), _number(line), error)
         explained = self.explain(list(instances.values()), [inputs[i] for i in instances])
         for i, outcome in zip(instances, explained):
-            results[i] = self._output(inputs[i].get("id"), _number(inputs[i]), outcome)
+            known = {"id": inputs[i].get("id"), "gold_label": inputs[i].get("label")}
+            results[i] = self._output(known, _number(inputs[i]), outcome)
         return results  # type: ignore[return-value]
 
     def predict_instance(self, instance: Instance) -> JsonDict:
@@ -145,7 +148,8 @@ class SaliencyPredictor(Predictor):
         outcomes = self.explain([[instance] for instance in instances])
         for instance, outcome in zip(instances, outcomes):
             self._lines += 1
-            results.append(self._output(metadata_id(instance), self._lines, outcome))
+            known = {"id": metadata_id(instance), "gold_label": gold_label(instance)}
+            results.append(self._output(known, self._lines, outcome))
         return results
 
     def _instances_of(self, json_dict: JsonDict) -> List[Instance]:
@@ -247,7 +251,7 @@ class SaliencyPredictor(Predictor):
                         f"{len(field.tokens)} tokens"
                     )
                 entry.update(tokens_and_offsets(field, self._special_ids, number))
-        return Explained(sanitize(outputs), explanation)
+        return Explained(sanitize(outputs), Explanation(explanation))
 
     @contextmanager
     def _left_as_it_was(self) -> Iterator[None]:
@@ -259,16 +263,18 @@ class SaliencyPredictor(Predictor):
             yield
 
     def _output(
-        self, id_: Any, number: Optional[int], outcome: Union[Explained, Exception]
+        self, known: JsonDict, number: Optional[int], outcome: Union[Explained, Exception]
     ) -> JsonDict:
+        """The line for an input, of which `id` and `gold_label` are known, or None."""
         if isinstance(outcome, Exception):
-            return self._failed(id_, number, outcome)
-        output = {**outcome.prediction, "saliency": outcome.explanation}
-        if id_ is not None:
-            output = {"id": id_, **output}
+            return self._failed(known["id"], number, outcome)
+        own = {key: value for key, value in known.items() if value is not None}
+        output = {**own, **outcome.prediction, "saliency": outcome.explanation}
         path = _non_finite(output)
         if path is not None:
-            return self._failed(id_, number, ConfigurationError(f"{path} is NaN or infinite"))
+            return self._failed(
+                known["id"], number, ConfigurationError(f"{path} is NaN or infinite")
+            )
         return output
 
     def _failed(self, id_: Any, number: Optional[int], error: Exception) -> JsonDict:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from typing import Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import pandas
 from rich.console import Console
@@ -11,6 +11,9 @@ from rich.text import Text
 
 from allennlp_layer_saliency.core.faithfulness import RATIOS
 from allennlp_layer_saliency.evaluation.comparison import COSTS, LOWER_IS_BETTER, METRICS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # On screen, where room is short.
 SHORT = {
@@ -37,9 +40,12 @@ def write_tables(results: Dict[str, Any], folder: str) -> List[str]:
     table.md and table.tex (means and half the width of their intervals), table.csv (all metrics with bins
     and ratios, one on a line), tests.csv; what depends on the machine is apart, in costs.md.
     """
-    table = _table(results, [m for m in _metrics(results) if m not in COSTS])
-    costs = _table(results, [m for m in _metrics(results) if m in COSTS])
-    written = {"table.md": _markdown(table) + f"\n{_note(results)}\n", "table.tex": _latex(table)}
+    measured = table(results, [m for m in metrics_of(results) if m not in COSTS])
+    costs = table(results, [m for m in metrics_of(results) if m in COSTS])
+    written = {
+        "table.md": _markdown(measured) + f"\n{note(results)}\n",
+        "table.tex": _latex(measured),
+    }
     if not costs.empty:
         written["costs.md"] = _markdown(costs)
     long = [
@@ -60,26 +66,39 @@ def write_tables(results: Dict[str, Any], folder: str) -> List[str]:
 def print_tables(results: Dict[str, Any]) -> None:
     """The means on screen, best row first."""
     console = Console()
-    metrics = _metrics(results)
-    table = Table()
-    table.add_column("", overflow="fold")
+    metrics = metrics_of(results)
+    on_screen = Table()
+    on_screen.add_column("", overflow="fold")
     for metric in metrics:
-        table.add_column(f"{SHORT[metric]} {_arrow(metric)}", justify="right")
-    for row, values in _table(results, metrics).iterrows():
+        on_screen.add_column(f"{SHORT[metric]} {_arrow(metric)}", justify="right")
+    for row, values in table(results, metrics).iterrows():
         # The files have the intervals.
-        table.add_row(Text(str(row)), *(re.sub("±[0-9.]+", "", value) for value in values))
-    console.print(table)
-    console.print(_note(results), highlight=False, markup=False, soft_wrap=True)
+        on_screen.add_row(Text(str(row)), *(re.sub("±[0-9.]+", "", value) for value in values))
+    console.print(on_screen)
+    console.print(note(results), highlight=False, markup=False, soft_wrap=True)
 
 
 def plots(results: Dict[str, Any], folder: str) -> Optional[List[str]]:
-    """Curves of probability, accuracy after deletion, cost against quality; None without matplotlib."""
+    """Write `figures` as PNG; the files' names, or None without matplotlib."""
+    found = figures(results)
+    if found is None:
+        return None
+    for name, figure in found.items():
+        figure.savefig(os.path.join(folder, f"{name}.png"), dpi=150)
+    return [f"{name}.png" for name in found]
+
+
+def figures(results: Dict[str, Any]) -> Optional[Dict[str, "Figure"]]:
+    """
+    "curves": probability and accuracy after deletion and insertion; "cost": seconds against quality; as
+    far as they were measured. None without matplotlib.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:
         return None
     rows = results["rows"]
-    written = []
+    found: Dict[str, Figure] = {}
     curves = [
         (metric, title)
         for metric, title in (
@@ -87,7 +106,7 @@ def plots(results: Dict[str, Any], folder: str) -> Optional[List[str]]:
             ("insertion_auc", "probability after insertion"),
             ("accuracy_after_deletion", "accuracy after deletion"),
         )
-        if metric in _metrics(results)
+        if metric in metrics_of(results)
     ]
     if curves:
         figure = Figure(figsize=(5 * len(curves), 4.2), constrained_layout=True)
@@ -99,7 +118,11 @@ def plots(results: Dict[str, Any], folder: str) -> Optional[List[str]]:
                 if points:
                     style = ("-", "--", ":", "-.")[i // 10 % 4]
                     (line,) = axes.plot(
-                        RATIOS, [p["mean"] for p in points], style, label=row, linewidth=1.2
+                        RATIOS,
+                        [p["mean"] for p in points],
+                        style,
+                        label=_verbatim(row),
+                        linewidth=1.2,
                     )
                     low = [p["mean"] if p["low"] is None else p["low"] for p in points]
                     high = [p["mean"] if p["high"] is None else p["high"] for p in points]
@@ -110,29 +133,23 @@ def plots(results: Dict[str, Any], folder: str) -> Optional[List[str]]:
             axes.set_xlabel("% of the tokens")
             axes.set_ylim(0, 1)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=7)
-        figure.savefig(os.path.join(folder, "curves.png"), dpi=150)
-        written.append("curves.png")
-    quality = next((m for m in ("comprehensiveness", "auprc") if m in _metrics(results)), None)
-    if quality and "seconds" in _metrics(results):
+        found["curves"] = figure
+    quality = next((m for m in ("comprehensiveness", "auprc") if m in metrics_of(results)), None)
+    if quality and "seconds" in metrics_of(results):
         figure = Figure(figsize=(6, 4.5), constrained_layout=True)
         axes = figure.subplots()
         for row, metrics in rows.items():
             if quality in metrics and "seconds" in metrics:
                 place = (metrics["seconds"]["mean"], metrics[quality]["mean"])
                 axes.plot(*place, "o", markersize=4)
-                axes.annotate(row, place, fontsize=7, xytext=(4, 2), textcoords="offset points")
+                axes.annotate(
+                    _verbatim(row), place, fontsize=7, xytext=(4, 2), textcoords="offset points"
+                )
         axes.set_xscale("log")
         axes.set_xlabel("seconds per text")
         axes.set_ylabel(quality)
-        figure.savefig(os.path.join(folder, "cost.png"), dpi=150)
-        written.append("cost.png")
-    return written
-
-
-def _metrics(results: Dict[str, Any]) -> List[str]:
-    """Those that there are, without bins and ratios."""
-    found = {metric for metrics in results["rows"].values() for metric in metrics}
-    return [metric for metric in METRICS if metric in found]
+        found["cost"] = figure
+    return found
 
 
 def _arrow(metric: str) -> str:
@@ -141,7 +158,7 @@ def _arrow(metric: str) -> str:
 
 def _best_first(results: Dict[str, Any]) -> List[str]:
     """The rows by the first metric of those that there are; a configuration has no order of its own."""
-    first = _metrics(results)[0]
+    first = metrics_of(results)[0]
     sign = 1 if first in LOWER_IS_BETTER else -1
 
     def place(row: str) -> Tuple[bool, float]:
@@ -151,7 +168,19 @@ def _best_first(results: Dict[str, Any]) -> List[str]:
     return sorted(results["rows"], key=place)
 
 
-def _table(results: Dict[str, Any], metrics: List[str]) -> pandas.DataFrame:
+def _verbatim(name: str) -> str:
+    """Without matplotlib taking part of it for a formula."""
+    return name.replace("$", r"\$")
+
+
+def metrics_of(results: Dict[str, Any]) -> List[str]:
+    """The metrics that were measured, without bins and ratios."""
+    found = {metric for metrics in results["rows"].values() for metric in metrics}
+    return [metric for metric in METRICS if metric in found]
+
+
+def table(results: Dict[str, Any], metrics: List[str]) -> pandas.DataFrame:
+    """Means with half the width of their intervals, the best row first; a mark where it differs."""
     marks = {
         (test["against"], test["metric"]): "*"
         for test in results["tests"]
@@ -180,18 +209,19 @@ def _cell(values: Optional[Dict[str, Any]]) -> str:
     return f"{shown}±{half[1:] if half.startswith('0') else half}"
 
 
-def _note(results: Dict[str, Any]) -> str:
-    note = f"{results['texts']:,} texts; ± half the 95 % bootstrap interval; ↑ higher, ↓ lower is better"
+def note(results: Dict[str, Any]) -> str:
+    """What the table's signs mean, and what is not in it."""
+    text = f"{results['texts']:,} texts; ± half the 95 % bootstrap interval; ↑ higher, ↓ lower is better"
     if results["tests"]:
-        note += (
+        text += (
             f"; * differs from {results['tests'][0]['row']} (paired permutation test, p < {LEVEL} after "
             "Holm's correction)"
         )
     if results["errors"]:
-        note += "; not explained: " + ", ".join(
+        text += "; not explained: " + ", ".join(
             f"{n} ({row})" for row, n in results["errors"].items()
         )
-    return note
+    return text
 
 
 def _markdown(table: pandas.DataFrame) -> str:

@@ -9,15 +9,20 @@ import argparse
 import json
 import os
 import re
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, Tuple
 
 from allennlp.common.util import JsonDict
 from rich.console import CONSOLE_SVG_FORMAT, Console
-from rich.style import Style
 from rich.text import Text
 
-# The ends of a diverging map that colour-blind readers can tell apart, and its middle.
-POSITIVE, NEGATIVE, MIDDLE = (178, 24, 43), (33, 102, 172), (247, 247, 247)
+from allennlp_layer_saliency.display import (
+    coloured_text,
+    described,
+    plain,
+    shown_pieces,
+    text_numbers,
+)
+
 # How many tokens or words are listed.
 SHOWN = 5
 
@@ -39,8 +44,8 @@ def render(line: JsonDict) -> Iterator[Text]:
         for shown in instance.get("layers", [instance]):
             explanation = {**instance, **shown}
             yield _heading(line, explanation)
-            for text in _texts(explanation):
-                yield _coloured_text(explanation, text)
+            for number in text_numbers(explanation):
+                yield coloured_text(explanation, number, indent="  ")
             yield _best_tokens(explanation)
             yield from _evidence(explanation)
 
@@ -51,51 +56,25 @@ def _heading(line: JsonDict, explanation: JsonDict) -> Text:
         probability = f" {max(line['probs']):.0%}" if "probs" in line else ""
         parts.append(f"predicted: {line['label']}{probability}")
     if "target" in explanation:
-        target = explanation["target"]
-        contrast = f" minus {target['contrast']}" if "contrast" in target else ""
-        parts.append(
-            f"explained: {target['kind']} of {target['label']}{contrast}, {target['score']:.2f}"
-        )
+        parts.append(f"explained: {described(explanation['target'])}")
     if "layer" in explanation:
         parts.append(f"layer {explanation['layer']}")
     return Text("  ".join(parts), style="dim")
 
 
-def _texts(explanation: JsonDict) -> List[int]:
-    """The numbers of the explained input's texts."""
-    prefix = "grad_input_"
-    return [int(key[len(prefix) :]) for key in explanation if key.startswith(prefix)]
-
-
-def _scores(explanation: JsonDict, text: int) -> List[float]:
-    return explanation.get(f"signed_{text}", explanation[f"grad_input_{text}"])
-
-
-def _coloured_text(explanation: JsonDict, number: int) -> Text:
-    text = Text("  ")
-    scores = [_scores(explanation, other) for other in _texts(explanation)]
-    largest = max((abs(score) for of_text in scores for score in of_text), default=0.0)
-    end = 0
-    for word, offsets, score in _pieces(explanation, number):
-        if offsets[0] > end:
-            text.append(" ")
-        end = offsets[1]
-        text.append(word, style=_style(score / largest if largest else 0.0))
-    return text
-
-
 def _best_tokens(explanation: JsonDict) -> Text:
     sign = "+" if "signed_1" in explanation else ""
-    pieces = [piece for text in _texts(explanation) for piece in _pieces(explanation, text)]
-    pieces.sort(key=lambda piece: -abs(piece[2]))
-    listed = ", ".join(f"{word} {score:{sign}.2f}" for word, _, score in pieces[:SHOWN])
+    numbers = text_numbers(explanation)
+    pieces = [piece for number in numbers for piece in shown_pieces(explanation, number)]
+    pieces.sort(key=lambda piece: -abs(piece.score))
+    listed = ", ".join(f"{piece.text} {piece.score:{sign}.2f}" for piece in pieces[:SHOWN])
     return Text(f"  most salient tokens: {listed}")
 
 
 def _evidence(explanation: JsonDict) -> Iterator[Text]:
     """For the position that gave most: what it decodes to, and the words that the layer speaks of."""
     given: Dict[Tuple[int, int], float] = {}
-    for text in _texts(explanation):
+    for text in text_numbers(explanation):
         for sources in explanation.get(f"sources_{text}", []):
             for source in sources:
                 place = source.get("text", 1), source["position"]
@@ -106,40 +85,14 @@ def _evidence(explanation: JsonDict) -> Iterator[Text]:
     pieces = explanation.get(f"pieces_{text}")
     name = pieces[position]["piece"] if pieces else explanation[f"tokens_{text}"][position]
     decoded = ", ".join(
-        f"{_plain(item['token'])} {item['probability']:.0%}"
+        f"{plain(item['token'])} {item['probability']:.0%}"
         for item in explanation[f"decoded_{text}"][position][:SHOWN]
     )
-    yield Text(f"  most salient position: {position} ({_plain(name)}), decodes to: {decoded}")
+    yield Text(f"  most salient position: {position} ({plain(name)}), decodes to: {decoded}")
     words = ", ".join(
-        f"{_plain(item['token'])} {item['score']:+.2f}"
-        for item in explanation["vocabulary"][:SHOWN]
+        f"{plain(item['token'])} {item['score']:+.2f}" for item in explanation["vocabulary"][:SHOWN]
     )
     yield Text(f"  most salient words of the vocabulary: {words}")
-
-
-def _pieces(explanation: JsonDict, text: int) -> Iterator[Tuple[str, Tuple[int, int], float]]:
-    tokens, offsets_of = explanation.get(f"tokens_{text}", []), explanation.get(
-        f"offsets_{text}", []
-    )
-    for token, offsets, score in zip(tokens, offsets_of, _scores(explanation, text)):
-        if offsets is not None:
-            yield _plain(token), offsets, score
-
-
-def _plain(token: str) -> str:
-    """A word piece without its tokenizer's marks for the beginning or the inside of a word."""
-    for mark in ("Ġ", "▁", "##"):
-        if token.startswith(mark) and len(token) > len(mark):
-            return token[len(mark) :]
-    return token
-
-
-def _style(share: float) -> Style:
-    """Background from blue (-1) by white (0) to red (1)."""
-    end = POSITIVE if share > 0 else NEGATIVE
-    red, green, blue = (round(m + (e - m) * abs(share)) for m, e in zip(MIDDLE, end))
-    ink = "#ffffff" if abs(share) > 0.7 else "#000000"
-    return Style.parse(f"{ink} on #{red:02x}{green:02x}{blue:02x}")
 
 
 def main() -> None:

@@ -33,6 +33,7 @@ from allennlp_layer_saliency.core.scoring import (
     sources,
     token_scores,
 )
+from allennlp_layer_saliency.display import Explanation
 from allennlp_layer_saliency.feature_aggregations import FeatureAggregation
 from allennlp_layer_saliency.hf_models import find_transformer, layers_of, max_positions
 from allennlp_layer_saliency.saliency_interpreters.coherence_file import CoherenceFile
@@ -73,7 +74,7 @@ class Explained(NamedTuple):
     """The model's prediction for an instance and its explanation, both ready for JSON."""
 
     prediction: JsonDict
-    explanation: JsonDict
+    explanation: Explanation
 
 
 class LayerInterpreter(SaliencyInterpreter):
@@ -173,16 +174,16 @@ class LayerInterpreter(SaliencyInterpreter):
                 'needs; use "zero"'
             )
 
-    def saliency_interpret_from_json(self, inputs: JsonDict) -> JsonDict:
-        """Explain one input: `{"instance_1": {"grad_input_1": [...], ...}}`."""
+    def saliency_interpret_from_json(self, inputs: JsonDict) -> Explanation:
+        """Explain one input: `{"instance_1": {"grad_input_1": [...], ...}}`, which displays itself."""
         return self.saliency_interpret_batch_json([inputs])[0]
 
-    def saliency_interpret_batch_json(self, inputs: List[JsonDict]) -> List[JsonDict]:
+    def saliency_interpret_batch_json(self, inputs: List[JsonDict]) -> List[Explanation]:
         """Explain several inputs; the results are in their order."""
         prepared = [self.prepare(instances_of(self.predictor, line)) for line in inputs]
         return [explained.explanation for explained in self.explain(prepared)]
 
-    def saliency_interpret_batch_instance(self, instances: List[Instance]) -> List[JsonDict]:
+    def saliency_interpret_batch_instance(self, instances: List[Instance]) -> List[Explanation]:
         """Explain several instances; the results are in their order."""
         prepared = [self.prepare([instance]) for instance in instances]
         return [explained.explanation for explained in self.explain(prepared)]
@@ -278,7 +279,7 @@ class LayerInterpreter(SaliencyInterpreter):
         tensors, layout = self.batch(instances)
         inputs = layout.inputs(sorted(self.special_ids))
         texts = OutputTexts(instances, layout, inputs, self.special_ids, self.tokenizer)
-        explanations: List[JsonDict] = [{} for _ in instances]
+        explanations = [Explanation() for _ in instances]
         try:
             batch = TracedBatch(
                 self._model,

@@ -2,5 +2,4 @@
 {
   archive_file: std.extVar("ARCHIVE"),
   data: { path: std.extVar("TEST"), reader: "ag_news_csv", sample: 1000 },
-  lm_heads: { pretrained: { type: "pretrained" }, tied: { type: "tied-embeddings" } },
 }

@@ -1,0 +1,188 @@
+"""One self-contained HTML page from explanations, from the coherence of layers, or from a comparison."""
+
+import base64
+import gzip
+import io
+import json
+import os
+from typing import Any, Dict, List, Optional, Sequence
+
+from allennlp.common.checks import ConfigurationError
+from allennlp.common.util import JsonDict
+
+from allennlp_layer_saliency.reports import coherence, comparison
+from allennlp_layer_saliency.reports.explanations import (
+    STEPS,
+    Text,
+    compact,
+    of_comparison,
+    read,
+    source_name,
+)
+from allennlp_layer_saliency.version import VERSION
+
+
+def page(paths: Sequence[str]) -> str:
+    """
+    # Parameters
+
+    paths : `Sequence[str]`
+        A folder that `allennlp saliency layers` or `compare` wrote; or files that `allennlp predict
+        --predictor saliency` wrote, one for each interpreter, of the same inputs.
+
+    # Raises
+
+    `ConfigurationError`
+        If they are nothing of the kind.
+    """
+    for path in paths:
+        if not os.path.exists(path):
+            raise ConfigurationError(f"no file or folder {path}")
+    folders = [path for path in paths if os.path.isdir(path)]
+    if folders and len(paths) > 1:
+        raise ConfigurationError(
+            "one folder, or several files of explanations, can be shown at a time"
+        )
+    if folders:
+        return _of_folder(folders[0])
+    files: Dict[str, Sequence[Text]] = {}
+    for path in paths:
+        name = source_name(path)
+        # Files of one name in different folders are told apart by their paths.
+        files[path if name in files else name] = list(read(path))
+    return to_html(files, title=", ".join(files))
+
+
+def to_html(explanations: Dict[str, Sequence[Any]], title: str = "Explanations") -> str:
+    """
+    # Parameters
+
+    explanations : `Dict[str, Sequence[Any]]`
+        By the interpreters' names. Outputs of the `saliency` predictor (`JsonDict`), in the inputs' order.
+    title : `str`
+
+    # Returns
+
+    `str`
+        A page that needs neither network nor other files.
+    """
+    files = {
+        name: [
+            line if isinstance(line, Text) else Text(number, line)
+            for number, line in enumerate(lines, start=1)
+        ]
+        for name, lines in explanations.items()
+    }
+    return _rendered(title, data=compact(files))
+
+
+def _of_folder(folder: str) -> str:
+    title = os.path.basename(os.path.abspath(folder))
+    layers, compared = (
+        _results(os.path.join(folder, name)) for name in ("layers.json", "comparison.json")
+    )
+    if layers is not None:
+        tables = [
+            {
+                "caption": f"Semantic coherence of the layers {head}".strip(),
+                "columns": [
+                    "layer",
+                    *(t.format(tau=layers["tau"]) for t in coherence.TITLES.values()),
+                ],
+                "rows": [
+                    [str(entry["layer"]), *(coherence.cell(entry, m) for m in coherence.TITLES)]
+                    for entry in entries
+                ],
+            }
+            for head, entries in coherence.heads(layers).items()
+        ]
+        notes = [
+            f"{layers['texts']:,} texts; ± half the 95 % bootstrap interval",
+            f'layer: "auto" stands for {layers["chosen"]}',
+        ]
+        figure = coherence.figure(layers)
+        return _rendered(
+            title, notes, tables, {} if figure is None else {"coherence over layers": figure}
+        )
+    if compared is not None:
+        found = comparison.table(compared, comparison.metrics_of(compared))
+        tables = [
+            {
+                "caption": "Interpreters, the best first",
+                "columns": ["interpreter", *found.columns],
+                "rows": [[str(row), *values] for row, values in found.iterrows()],
+            }
+        ]
+        examples = os.path.join(folder, "examples.jsonl")
+        data = compact(of_comparison(list(read(examples)))) if os.path.exists(examples) else None
+        notes = [comparison.note(compared)]
+        return _rendered(title, notes, tables, comparison.figures(compared) or {}, data)
+    raise ConfigurationError(
+        f"{folder} holds neither layers.json nor comparison.json; make it with allennlp saliency layers "
+        "or compare, or name a file of explanations"
+    )
+
+
+def _results(path: str) -> Optional[JsonDict]:
+    if not os.path.exists(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        try:
+            return json.load(file)
+        except ValueError as error:
+            raise ConfigurationError(f"{path} is not valid JSON: {error}") from error
+
+
+def _rendered(
+    title: str,
+    notes: Sequence[str] = (),
+    tables: Sequence[JsonDict] = (),
+    figures: Optional[Dict[str, Any]] = None,
+    data: Optional[JsonDict] = None,
+) -> str:
+    try:
+        import jinja2
+    except ImportError as error:
+        raise ConfigurationError(
+            "a page needs jinja2: pip install 'allennlp-layer-saliency[report]'"
+        ) from error
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("allennlp_layer_saliency.reports"), autoescape=True
+    )
+    return environment.get_template("page.html").render(
+        title=title,
+        notes=notes,
+        tables=tables,
+        figures=[{"alt": name, "data": _svg(figure)} for name, figure in (figures or {}).items()],
+        data=None if data is None else _packed(data),
+        steps=STEPS,
+        made_by=f"allennlp-layer-saliency {VERSION}",
+    )
+
+
+def _packed(data: JsonDict) -> str:
+    """Letters and digits only: nothing that came from a text or a model is markup here."""
+    content = json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
+    return base64.b64encode(gzip.compress(content, mtime=0)).decode()
+
+
+def _svg(figure: Any) -> str:
+    found = io.StringIO()
+    figure.savefig(found, format="svg", metadata={"Date": None})
+    return base64.b64encode(found.getvalue().encode()).decode()
+
+
+def write(paths: List[str], output: str, force: bool = False) -> None:
+    """
+    Write the page of `paths` to a file.
+
+    # Raises
+
+    `ConfigurationError`
+        If the file exists and is not to be replaced, or `page` raises it.
+    """
+    if os.path.exists(output) and not force:
+        raise ConfigurationError(f"{output} exists; choose another name, or give --force")
+    text = page(paths)
+    with open(output, "w", encoding="utf-8") as file:
+        file.write(text)
