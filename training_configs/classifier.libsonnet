@@ -30,7 +30,9 @@ function(model_name, reader, train, validation, steps_per_epoch, hidden_size=768
   data_loader: {
     batch_sampler: { type: "bucket", batch_size: 32, sorting_keys: ["tokens"] },
   },
-  validation_data_loader: { batch_size: 64 },
+  validation_data_loader: {
+    batch_sampler: { type: "bucket", batch_size: 64, sorting_keys: ["tokens"] },
+  },
   trainer: {
     num_epochs: epochs,
     optimizer: {

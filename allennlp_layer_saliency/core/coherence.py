@@ -10,6 +10,10 @@ from torch import Tensor
 
 from allennlp_layer_saliency.core.decoding import CHUNK_ELEMENTS, Decoder, occurrences
 
+# Smaller than for decoding: several passes over a chunk follow the products, and are faster in memory that
+# was used before.
+COHERENCE_CHUNK = CHUNK_ELEMENTS // 4
+
 MEASURES = ("recovery", "reciprocal_rank", "input_mass", "similarity", "entropy")
 
 
@@ -21,7 +25,7 @@ def coherence_sums(
     compared: Tensor,
     embeddings: Tensor,
     tau: int = 10,
-    chunk_elements: int = CHUNK_ELEMENTS,
+    chunk_elements: int = COHERENCE_CHUNK,
 ) -> Tensor:
     """
     What positions' distributions P_n over the vocabulary say of the pieces t_n that stand there.
