@@ -89,8 +89,11 @@ def read_frame(path: str) -> pandas.DataFrame:
         return _typed(pandas.read_parquet(path))
     frame = pandas.read_csv(
         path,
-        # A token may well be "NA", "null" or "1e5".
-        dtype={name: str if kind == "object" else kind for name, kind in COLUMNS.items()},
+        # A token may well be "NA", "null" or "1e5"; pandas' own missing floats are read inexactly.
+        dtype={
+            name: {"object": str, "Float64": float}.get(kind, kind)
+            for name, kind in COLUMNS.items()
+        },
         keep_default_na=False,
         na_values={name: [""] for name in COLUMNS if name != "token"},
         float_precision="round_trip",
@@ -139,7 +142,7 @@ def to_thermostat(
     for number, line in enumerate(lines):
         if "error" in line:
             continue
-        (instance, *others) = line["saliency"].values()
+        instance, *others = line["saliency"].values()
         if others or "layers" in instance or "tokens_2" in instance:
             raise ValueError(
                 f"explanation {number} is of several texts, layers or scores; Thermostat's form has room "
@@ -147,26 +150,26 @@ def to_thermostat(
             )
         gold = line.get("gold_label")
         if gold is not None and gold not in labels:
-            raise ValueError(f"explanation {number}: the label {gold!r} is not one of {list(labels)}")
+            raise ValueError(
+                f"explanation {number}: the label {gold!r} is not one of {list(labels)}"
+            )
         columns["attributions"].append(instance.get("signed_1", instance["grad_input_1"]))
         columns["idx"].append(number)
         columns["input_ids"].append(tokenizer.convert_tokens_to_ids(instance["tokens_1"]))
         columns["label"].append(-1 if gold is None else list(labels).index(gold))
         columns["predictions"].append(line["logits"])
+    features = datasets.Features(
+        {
+            "attributions": datasets.Sequence(datasets.Value("float64")),
+            "idx": datasets.Value("int64"),
+            "input_ids": datasets.Sequence(datasets.Value("int64")),
+            "label": datasets.ClassLabel(names=list(labels)),
+            "predictions": datasets.Sequence(datasets.Value("float64")),
+        }
+    )
+    description = f"Dataset: {dataset}\nModel: {model}\nExplainer: {explainer}\n"
     return datasets.Dataset.from_dict(
-        columns,
-        features=datasets.Features(
-            {
-                "attributions": datasets.Sequence(datasets.Value("float64")),
-                "idx": datasets.Value("int64"),
-                "input_ids": datasets.Sequence(datasets.Value("int64")),
-                "label": datasets.ClassLabel(names=list(labels)),
-                "predictions": datasets.Sequence(datasets.Value("float64")),
-            }
-        ),
-        info=datasets.DatasetInfo(
-            description=f"Dataset: {dataset}\nModel: {model}\nExplainer: {explainer}\n"
-        ),
+        columns, info=datasets.DatasetInfo(description=description, features=features)
     )
 
 
@@ -241,7 +244,9 @@ def _rows(number: int, line: JsonDict) -> Iterator[JsonDict]:
                         "start": None if offsets is None else offsets[0],
                         "end": None if offsets is None else offsets[1],
                         "grad_input": absolute,
-                        "score": entry[f"signed_{text}"][position] if f"signed_{text}" in entry else None,
+                        "score": (
+                            entry[f"signed_{text}"][position] if f"signed_{text}" in entry else None
+                        ),
                     }
 
 

@@ -14,7 +14,7 @@ LEVELS = (
     ("saliency_interpreters",),
     ("predictors",),
     ("evaluation",),
-    ("reports",),
+    ("reports", "export"),
     ("commands",),
 )
 

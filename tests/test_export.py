@@ -68,15 +68,15 @@ def test_the_table_is_tidy(predictor):
     frame = export.to_frame(outputs)
     assert list(frame.columns) == list(export.COLUMNS)
     # The mean and two layers for each token.
-    tokens = sum(len(output["tokens"]) for output in outputs)
-    assert len(frame) == 3 * tokens
+    instances = [o["saliency"]["instance_1"] for o in outputs if "error" not in o]
+    assert len(frame) == 3 * sum(len(instance["tokens_1"]) for instance in instances)
     mean = frame[frame["layer"].isna()]
     assert mean["score"].isna().all() and not mean["grad_input"].isna().any()
     first = frame[(frame["line"] == 0) & (frame["layer"] == 2)]
     entry = outputs[0]["saliency"]["instance_1"]["layers"][1]
     assert first["score"].tolist() == entry["signed_1"]
-    assert first["token"].tolist() == outputs[0]["tokens"]
-    assert first["start"].isna().tolist() == [True] + [False] * (len(first) - 2) + [True]
+    assert first["token"].tolist() == instances[0]["tokens_1"]
+    assert first["start"].isna().tolist() == [o is None for o in instances[0]["offsets_1"]]
 
 
 def build_outputs(predictor, type, **settings):
