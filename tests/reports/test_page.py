@@ -39,7 +39,8 @@ def layer(index, scores):
     }
 
 
-def line(number=1, layers=(layer(2, [0.0, 2.0, -1.0]),), **other):
+def line(number=1, layers=None, **other):
+    layers = layers or [layer(2, [0.0, 2.0, -1.0])]
     instance = {
         "tokens_1": ["<s>", "Ġ" + EVIL, "ly"],
         "offsets_1": [None, [0, 5], [5, 7]],

@@ -147,7 +147,7 @@
 
     function amount(layer, steps) {
       const value = (steps / STEPS) * layer.m;
-      return (layer.signed && value > 0 ? "+" : "") + Number(value.toPrecision(3));
+      return (layer.signed && value > 0 ? "+" : "") + Number(value.toPrecision(2));
     }
 
     function drawView(view) {
