@@ -13,6 +13,8 @@ import sys
 
 from scipy.stats import spearmanr
 
+from allennlp_layer_saliency.core.coherence import deepest_readable
+
 MEASURES = ("recovery", "reciprocal_rank", "input_mass", "similarity", "entropy")
 METRICS = ("comprehensiveness", "sufficiency")
 
@@ -26,10 +28,11 @@ def main() -> None:
     names = sorted({row.split("@")[0] for row in rows})
     columns = [(name, metric) for metric in METRICS for name in names]
     print(
-        f"| layer | reciprocal rank | {' | '.join(f'{m[:5]}. {n}' for n, m in columns)} |\n"
+        f"| layer | reciprocal rank | {' | '.join(f'{m[:4]}. {n}' for n, m in columns)} |\n"
         + "|---" * (len(columns) + 2)
         + "|"
     )
+    chosen = deepest_readable([entry["reciprocal_rank"] for entry in layers["layers"]])
     values = {column: [] for column in columns}
     for entry in layers["layers"]:
         cells = []
@@ -37,10 +40,10 @@ def main() -> None:
             found = rows[f"{name}@{entry['layer']}"][metric]
             values[name, metric].append(found["mean"])
             cells.append(f"{found['mean']:.3f}±{(found['high'] - found['low']) / 2:.3f}")
-        shown = f"{entry['layer']}{' (auto)' if entry['layer'] == layers['chosen'] else ''}"
+        shown = f"{entry['layer']}{' (auto)' if entry['layer'] == chosen else ''}"
         print(f"| {shown} | {entry['reciprocal_rank']:.3f} | {' | '.join(cells)} |")
     print()
-    print(f"| Spearman over layers | {' | '.join(f'{m[:5]}. {n}' for n, m in columns)} |")
+    print(f"| Spearman over layers | {' | '.join(f'{m[:4]}. {n}' for n, m in columns)} |")
     print("|---" * (len(columns) + 1) + "|")
     for measure in MEASURES:
         own = [entry[measure] for entry in layers["layers"]]

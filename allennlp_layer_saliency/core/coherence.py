@@ -125,13 +125,15 @@ def _rank(logits: Tensor, columns: Tensor) -> Tensor:
     return rank.double()
 
 
-def deepest_readable(reciprocal_ranks: Sequence[float], share: float = 0.9) -> int:
+def deepest_readable(reciprocal_ranks: Sequence[float], share: float = 0.8) -> int:
     """
-    The rule behind `layer: "auto"`: the index of the last layer whose mean reciprocal rank is at least
-    that share of the best layer's.
+    The rule behind `layer: "auto"`: the index of the deepest layer, the last one aside, whose mean
+    reciprocal rank is at least that share of the best layer's.
 
     The deeper a layer, the more of the model's decision is in its states; but what no longer decodes to
-    the words that stand there can't be handed back to them.
+    the words that stand there can't be handed back to them. At the last layer no position matters any more
+    but the one that the classifier reads.
     """
-    least = share * max(reciprocal_ranks)
-    return max(i for i, rank in enumerate(reciprocal_ranks) if rank >= least)
+    below = reciprocal_ranks[:-1] or reciprocal_ranks
+    least = share * max(below)
+    return max(i for i, rank in enumerate(below) if rank >= least)

@@ -75,7 +75,7 @@ def print_tables(results: Dict[str, Any]) -> None:
         # The files have the intervals.
         on_screen.add_row(Text(str(row)), *(re.sub("±[0-9.]+", "", value) for value in values))
     console.print(on_screen)
-    console.print(note(results), highlight=False, markup=False, soft_wrap=True)
+    console.print(note(results, intervals=False), highlight=False, markup=False, soft_wrap=True)
 
 
 def plots(results: Dict[str, Any], folder: str) -> Optional[List[str]]:
@@ -209,9 +209,11 @@ def _cell(values: Optional[Dict[str, Any]]) -> str:
     return f"{shown}±{half[1:] if half.startswith('0') else half}"
 
 
-def note(results: Dict[str, Any]) -> str:
+def note(results: Dict[str, Any], intervals: bool = True) -> str:
     """What the table's signs mean, and what is not in it."""
-    text = f"{results['texts']:,} texts; ± half the 95 % bootstrap interval; ↑ higher, ↓ lower is better"
+    text = f"{results['texts']:,} texts; ↑ higher, ↓ lower is better"
+    if intervals:
+        text += "; ± half the 95 % bootstrap interval"
     if results["tests"]:
         text += (
             f"; * differs from {results['tests'][0]['row']} (paired permutation test, p < {LEVEL} after "

@@ -116,7 +116,8 @@ def test_what_does_not_fit_is_refused():
 
 
 def test_the_deepest_layer_that_can_be_read():
-    assert deepest_readable([0.8, 1.0, 0.95, 0.91, 0.5]) == 3
-    assert deepest_readable([0.1, 0.05]) == 0
-    assert deepest_readable([0.2, 0.1, 0.2]) == 2
-    assert deepest_readable([0.0, 0.0]) == 1
+    assert deepest_readable([0.8, 1.0, 0.95, 0.81, 0.5, 0.9]) == 3
+    assert deepest_readable([0.1, 0.05, 0.1]) == 0
+    assert deepest_readable([0.2, 0.1, 0.2, 0.1]) == 2
+    assert deepest_readable([0.0, 0.0]) == 0
+    assert deepest_readable([0.5]) == 0
