@@ -31,7 +31,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     source = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "allennlp_layer_saliency").rglob("*")
-        if path.suffix == ".py" or path.name == "py.typed"
+        if path.suffix == ".py" or path.name == "py.typed" or path.parent.name == "templates"
     }
     assert inside == source
 

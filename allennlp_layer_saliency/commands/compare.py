@@ -6,12 +6,13 @@ import os
 from itertools import islice
 from typing import Any, Dict, Iterator, List, Optional, Union
 
-from allennlp.common import FromParams, Params, Tqdm
+from allennlp.common import FromParams, Tqdm
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
 from allennlp.models.archival import load_archive
 from allennlp.predictors import Predictor
 
+from allennlp_layer_saliency.commands.config import read_config
 from allennlp_layer_saliency.core import faithfulness
 from allennlp_layer_saliency.evaluation import plausibility
 from allennlp_layer_saliency.evaluation.comparison import METRICS, SCORES, Comparison, summary
@@ -109,10 +110,7 @@ class CompareExperiment(FromParams):
 
     def run(self, output: str, cuda_device: int) -> JsonDict:
         """Measure what is not there yet, and summarise all of it."""
-        try:
-            archive = load_archive(self.archive_file, cuda_device=cuda_device)
-        except FileNotFoundError as error:
-            raise ConfigurationError(f"archive_file: no archive at {self.archive_file}") from error
+        archive = load_archive(self.archive_file, cuda_device=cuda_device)
         predictors = {}
         for name, config in self.interpreters.items():
             try:
@@ -208,20 +206,9 @@ def compare(
 
     `ConfigurationError`
     """
-    if not os.path.isfile(config):
-        raise ConfigurationError(f"no file {config}")
-    try:
-        params = Params.from_file(config)
-    except RuntimeError as error:
-        raise ConfigurationError(
-            f"{config} is not valid: {str(error).strip().splitlines()[0]}"
-        ) from error
-    if limit is not None:
-        params["limit"] = limit
+    params = read_config(config, limit)
     settings = copy.deepcopy(params.as_dict(quiet=True))
     experiment = CompareExperiment.from_params(params)
-    if not os.path.isfile(experiment.archive_file):
-        raise ConfigurationError(f"archive_file: no archive at {experiment.archive_file}")
     known = provenance(experiment.archive_file, settings, experiment.seed)
     os.makedirs(output, exist_ok=True)
     _check_the_same(os.path.join(output, "config.json"), known, output, force)

@@ -6,11 +6,12 @@ import json
 import os
 from typing import Any, Dict, Iterator, Optional
 
-from allennlp.common import FromParams, Params, Tqdm
+from allennlp.common import FromParams, Tqdm
 from allennlp.common.checks import ConfigurationError
 from allennlp.models.archival import load_archive
 from allennlp.predictors import Predictor
 
+from allennlp_layer_saliency.commands.config import read_config
 from allennlp_layer_saliency.core.coherence import MEASURES, deepest_readable
 from allennlp_layer_saliency.evaluation.coherence import measure, summary
 from allennlp_layer_saliency.evaluation.data import Data, provenance
@@ -75,10 +76,7 @@ class LayersExperiment(FromParams):
 
     def run(self, cuda_device: int) -> Dict[str, Any]:
         """The results, as layers.json has them."""
-        try:
-            archive = load_archive(self.archive_file, cuda_device=cuda_device)
-        except FileNotFoundError as error:
-            raise ConfigurationError(f"archive_file: no archive at {self.archive_file}") from error
+        archive = load_archive(self.archive_file, cuda_device=cuda_device)
         predictor = Predictor.from_archive(archive, self.inner)
         interpreter = LayerSaliency(predictor, layer="all", transformer=self.transformer)
         heads = {
@@ -150,27 +148,14 @@ def layers(
 
     `ConfigurationError`
     """
-    if not os.path.isfile(config):
-        raise ConfigurationError(f"no file {config}")
     path = os.path.join(output, "layers.json")
     if os.path.exists(path) and not force:
         raise ConfigurationError(f"{path} exists; choose another folder, or give --force")
-    try:
-        params = Params.from_file(config)
-    except RuntimeError as error:
-        raise ConfigurationError(
-            f"{config} is not valid: {str(error).strip().splitlines()[0]}"
-        ) from error
-    if limit is not None:
-        params["limit"] = limit
+    params = read_config(config, limit)
     settings = copy.deepcopy(params.as_dict(quiet=True))
     experiment = LayersExperiment.from_params(params)
-    results = experiment.run(cuda_device)
-    results = {
-        **provenance(experiment.archive_file, settings, experiment.seed),
-        "tau": experiment.tau,
-        **results,
-    }
+    known = provenance(experiment.archive_file, settings, experiment.seed)
+    results = {**known, "tau": experiment.tau, **experiment.run(cuda_device)}
     os.makedirs(output, exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
         json.dump(results, file, indent=1, allow_nan=False)

@@ -145,8 +145,18 @@ def _example(number: int, line: JsonDict, predictor: Predictor) -> Example:
 
 
 def provenance(archive_file: str, config: Dict[str, Any], seed: int) -> JsonDict:
-    """What a results file says of where its numbers come from."""
-    path = cached_path(archive_file)
+    """
+    What a results file says of where its numbers come from.
+
+    # Raises
+
+    `ConfigurationError`
+        If there is no such archive.
+    """
+    try:
+        path = cached_path(archive_file)
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"archive_file: no archive at {archive_file}") from error
     digest = hashlib.sha256()
     if os.path.isfile(path):
         with open(path, "rb") as file:
