@@ -4,11 +4,11 @@ import copy
 import json
 import os
 from itertools import islice
-from typing import Any, Dict, Iterator, List, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 from allennlp.common import FromParams, Tqdm
 from allennlp.common.checks import ConfigurationError
-from allennlp.common.util import JsonDict
+from allennlp.common.util import JsonDict, lazy_groups_of
 from allennlp.models.archival import load_archive
 from allennlp.predictors import Predictor
 
@@ -16,7 +16,7 @@ from allennlp_layer_saliency.commands.config import read_config
 from allennlp_layer_saliency.core import faithfulness
 from allennlp_layer_saliency.evaluation import plausibility
 from allennlp_layer_saliency.evaluation.comparison import METRICS, SCORES, Comparison, summary
-from allennlp_layer_saliency.evaluation.data import Data, Example, provenance
+from allennlp_layer_saliency.evaluation.data import Data, provenance
 from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions
 from allennlp_layer_saliency.evaluation.plausibility import Rationales
 from allennlp_layer_saliency.predictors import SaliencyPredictor
@@ -135,7 +135,7 @@ class CompareExperiment(FromParams):
         for _ in islice(examples, saved.texts):
             pass  # done before
         with Tqdm.tqdm(desc="compare", unit=" texts", initial=saved.texts) as bar:
-            for window in _windows(examples):
+            for window in lazy_groups_of(examples, WINDOW):
                 saved.add(comparison.records(window), len(window))
                 bar.update(len(window))
         if "randomisation" in self.metrics and saved.randomisation is None:
@@ -247,14 +247,6 @@ def _check_known(argument: str, given: List[str], known: Any) -> None:
         raise ConfigurationError(
             f"{argument}: {', '.join(map(repr, unknown)) or 'none'} given; there are {', '.join(known)}"
         )
-
-
-def _windows(examples: Iterator[Example]) -> Iterator[List[Example]]:
-    while True:
-        window = list(islice(examples, WINDOW))
-        if not window:
-            return
-        yield window
 
 
 def _read(path: str) -> Any:

@@ -1,12 +1,11 @@
 """Semantic coherence of a classifier's layers over a data set, by `core.coherence`'s measures."""
 
-from itertools import islice
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterable, List, Optional
 
 import numpy
 import torch
 from allennlp.common.checks import ConfigurationError
-from allennlp.common.util import JsonDict
+from allennlp.common.util import JsonDict, lazy_groups_of
 from scipy import stats
 
 from allennlp_layer_saliency.core.coherence import MEASURES, coherence_sums
@@ -57,7 +56,7 @@ def measure(
     """
     embeddings = interpreter.transformer.get_input_embeddings().weight.detach()
     found: Dict[str, List[numpy.ndarray]] = {name: [] for name in heads}
-    for window in _windows(iter(inputs)):
+    for window in lazy_groups_of(inputs, WINDOW):
         sums = {name: [numpy.zeros(0)] * len(window) for name in heads}
         for chosen, batch, states in interpreter.hidden_states(window):
             compared = batch.mask & ~batch.special
@@ -137,14 +136,6 @@ def _interval(
         random_state=numpy.random.default_rng(seed),
     ).confidence_interval
     return [float(interval.low), float(interval.high)]
-
-
-def _windows(inputs: Iterator[Prepared]) -> Iterator[List[Prepared]]:
-    while True:
-        window = list(islice(inputs, WINDOW))
-        if not window:
-            return
-        yield window
 
 
 def _sampled(

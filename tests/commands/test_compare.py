@@ -2,11 +2,9 @@ import csv
 import json
 
 import pytest
-from allennlp.commands import main
 
 from allennlp_layer_saliency.commands import compare as compare_command
 from allennlp_layer_saliency.evaluation import comparison
-from tests.conftest import ROOT
 
 INTERPRETERS = {
     "decoded": {"type": "decoded-layer-saliency", "layer": 3, "decoded_top_k": 0},
@@ -19,8 +17,7 @@ FAITHFULNESS = ["comprehensiveness", "sufficiency", "log_odds", "deletion_auc", 
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path, capsys):
-    monkeypatch.chdir(ROOT)
+def run(saliency, monkeypatch):
     monkeypatch.setattr(compare_command, "WINDOW", 3)
 
     def run(*flags, folder="out", **config):
@@ -31,22 +28,9 @@ def run(monkeypatch, tmp_path, capsys):
             "metrics": [*FAITHFULNESS, "accuracy_after_deletion"],
             **config,
         }
-        path = tmp_path / "config.jsonnet"
-        path.write_text(json.dumps({key: value for key, value in config.items() if value}))
-        arguments = ["saliency", "compare", str(path), "-s", str(tmp_path / folder), *flags]
-        monkeypatch.setattr("sys.argv", ["allennlp", *arguments])
-        main()
-        results = json.loads((tmp_path / folder / "comparison.json").read_text())
-        return results, capsys.readouterr().out
+        return saliency("compare", "comparison.json", config, folder, *flags)
 
     return run
-
-
-def failure(run, capsys, *flags, **config):
-    with pytest.raises(SystemExit) as error:
-        run(*flags, **config)
-    assert error.value.code == 1
-    return capsys.readouterr().err.splitlines()[-1]
 
 
 def lines(path):
@@ -201,21 +185,21 @@ def test_texts_that_can_not_be_explained(run, tmp_path):
         ({"limits": 3}, "limits"),
     ],
 )
-def test_mistakes_are_one_line(run, capsys, config, message):
-    assert message in failure(run, capsys, "--limit", "2", **config)
+def test_mistakes_are_one_line(run, failure, config, message):
+    assert message in failure(run, "--limit", "2", **config)
 
 
-def test_accuracy_needs_labels(run, capsys, tmp_path):
+def test_accuracy_needs_labels(run, failure, tmp_path):
     data = tmp_path / "data.jsonl"
     data.write_text('{"sentence": "a good film", "label": "great"}\n')
-    message = failure(run, capsys, data={"path": str(data)}, metrics=["accuracy_after_deletion"])
+    message = failure(run, data={"path": str(data)}, metrics=["accuracy_after_deletion"])
     assert "needs a gold label, one of" in message and "'great'" in message
 
 
-def test_another_comparison_is_not_mixed_in(run, capsys, tmp_path):
+def test_another_comparison_is_not_mixed_in(run, failure, tmp_path):
     config = {"interpreters": {"random": "random"}, "metrics": ["sufficiency"]}
     run("--limit", "2", **config)
-    message = failure(run, capsys, "--limit", "3", **config)
+    message = failure(run, "--limit", "3", **config)
     assert "holds another comparison (differing in config: limit)" in message
     results, _ = run("--limit", "3", "--force", **config)
     assert results["texts"] == 3

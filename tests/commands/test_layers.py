@@ -1,8 +1,6 @@
 import csv
-import json
 
 import pytest
-from allennlp.commands import main
 
 from allennlp_layer_saliency.core.coherence import deepest_readable
 from tests.conftest import ROOT
@@ -11,31 +9,16 @@ SAMPLE = (ROOT / "fixtures" / "sst2_sample.jsonl").read_text().splitlines()
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path, capsys):
-    monkeypatch.chdir(ROOT)
-
+def run(saliency):
     def run(*flags, folder="out", **config):
         config = {
             "archive_file": "fixtures/sst2-classifier.tar.gz",
             "data": {"path": "fixtures/sst2_sample.jsonl"},
             **config,
         }
-        path = tmp_path / "config.jsonnet"
-        path.write_text(json.dumps({key: value for key, value in config.items() if value}))
-        arguments = ["saliency", "layers", str(path), "-s", str(tmp_path / folder), *flags]
-        monkeypatch.setattr("sys.argv", ["allennlp", *arguments])
-        main()
-        results = json.loads((tmp_path / folder / "layers.json").read_text())
-        return results, capsys.readouterr().out
+        return saliency("layers", "layers.json", config, folder, *flags)
 
     return run
-
-
-def failure(run, capsys, *flags, **config):
-    with pytest.raises(SystemExit) as error:
-        run(*flags, **config)
-    assert error.value.code == 1
-    return capsys.readouterr().err.splitlines()[-1]
 
 
 def test_layers(run, tmp_path):
@@ -106,14 +89,14 @@ def test_a_reader_of_ours_and_texts_that_can_not_be_measured(run, tmp_path):
         ({"data": {"path": "{EMPTY}"}}, "there is no text to measure"),
     ],
 )
-def test_mistakes_are_one_line(run, capsys, tmp_path, config, message):
+def test_mistakes_are_one_line(run, failure, tmp_path, config, message):
     if config.get("data", {}).get("path") == "{EMPTY}":
         (tmp_path / "empty.jsonl").write_text("\n")
         config = {"data": {"path": str(tmp_path / "empty.jsonl")}}
-    assert message in failure(run, capsys, **config)
+    assert message in failure(run, **config)
 
 
-def test_results_are_not_overwritten_unasked(run, capsys):
+def test_results_are_not_overwritten_unasked(run, failure):
     run("--limit", "2")
-    assert "exists; choose another folder, or give --force" in failure(run, capsys)
+    assert "exists; choose another folder, or give --force" in failure(run)
     run("--limit", "2", "--force")
