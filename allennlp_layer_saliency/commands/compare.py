@@ -50,7 +50,8 @@ class CompareExperiment(FromParams):
     perturbation : `str`, optional (default = `"mask"`)
         "mask" or "remove".
     randomisation_texts : `int`, optional (default = `20`)
-        So many texts, from the beginning, are explained with the model destroyed step by step.
+        So many texts, from the beginning, are explained again while the model's parameters are
+        randomised from the top down.
     seed : `int`, optional (default = `0`)
         Of the data's `sample`, of interpreters that draw from the global generators, of the bootstrap and
         of the permutations.

@@ -6,11 +6,11 @@ import numpy
 import torch
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict, lazy_groups_of
-from scipy import stats
 
 from allennlp_layer_saliency.core.coherence import MEASURES, coherence_sums
 from allennlp_layer_saliency.core.decoding import Decoder
 from allennlp_layer_saliency.core.paths import seeded
+from allennlp_layer_saliency.evaluation.statistics import interval
 from allennlp_layer_saliency.saliency_interpreters import LayerInterpreter, Prepared
 
 # Texts that are sorted by length together.
@@ -111,31 +111,13 @@ def summary(
         intervals = {}
         for name, values in zip(MEASURES, measured):
             entry[name] = float(_ratio(values, counts))
-            intervals[name] = _interval(values, counts, seed, samples)
+            intervals[name] = interval(seed, values, counts, statistic=_ratio, resamples=samples)
         entries.append({**entry, "intervals": intervals})
     return entries
 
 
 def _ratio(values: numpy.ndarray, counts: numpy.ndarray, axis: int = -1) -> numpy.ndarray:
     return values.sum(axis) / counts.sum(axis)
-
-
-def _interval(
-    values: numpy.ndarray, counts: numpy.ndarray, seed: int, samples: int
-) -> Optional[List[float]]:
-    if len(values) < 2:
-        return None
-    interval = stats.bootstrap(
-        (values, counts),
-        _ratio,
-        n_resamples=samples,
-        batch=100,
-        vectorized=True,
-        paired=True,
-        method="percentile",
-        random_state=numpy.random.default_rng(seed),
-    ).confidence_interval
-    return [float(interval.low), float(interval.high)]
 
 
 def _sampled(

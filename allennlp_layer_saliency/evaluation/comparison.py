@@ -24,11 +24,8 @@ LOWER_IS_BETTER = (*faithfulness.LOWER_IS_BETTER, "randomisation", *COSTS)
 
 SCORES = ("signed", "absolute")
 
-# A text's scores, for each row that an interpreter makes.
-Scored = Dict[str, List[float]]
 
-
-class Explanation(NamedTuple):
+class ScoredText(NamedTuple):
     """
     An interpreter's scores for a text.
 
@@ -41,13 +38,15 @@ class Explanation(NamedTuple):
         Each token's characters in the text; None for special tokens.
     """
 
-    scores: Scored
+    scores: Dict[str, List[float]]
     tokens: List[str]
     offsets: List[Optional[List[int]]]
 
 
 class Comparison:
     """
+    Explains texts with several interpreters, and measures how good each of the explanations is.
+
     # Parameters
 
     interpreters : `Dict[str, SaliencyPredictor]`
@@ -101,7 +100,7 @@ class Comparison:
                 readable.append((example, self._texts.tokens(example.instance)))
             except ConfigurationError as error:
                 by_number[example.number].append({**_head(example), "error": str(error)})
-        explained: Dict[str, List[Union[Explanation, str]]] = {}
+        explained: Dict[str, List[Union[ScoredText, str]]] = {}
         costs: Dict[str, JsonDict] = {}
         for name in self._interpreters:
             with cost.measured(next(self._model.parameters()).device) as taken:
@@ -126,7 +125,7 @@ class Comparison:
     def randomisation(self, examples: Sequence[Example]) -> Dict[str, List[JsonDict]]:
         """
         For each row and text (by its number) the agreement of scores before the model's parameters are
-        destroyed from the top down, and after each stage.
+        randomised from the top down, and after each stage.
 
         Each time the interpreters explain what the model then predicts.
         """
@@ -141,8 +140,8 @@ class Comparison:
         before = {name: self._explained(name, alone) for name in self._interpreters}
         found: Dict[str, List[JsonDict]] = {}
         stages = randomisation.stages(self._model, self._reader.transformer, self._reader.hf_layers)
-        with randomisation.randomised(stages, self._seed) as destroyed:
-            for stage in destroyed:
+        with randomisation.randomised(stages, self._seed) as cascade:
+            for stage in cascade:
                 for name in self._interpreters:
                     after = self._explained(name, alone)
                     for (example, tokens), a, b in zip(usable, before[name], after):
@@ -157,7 +156,7 @@ class Comparison:
                             found.setdefault(row, []).append(record)
         return found
 
-    def _explained(self, name: str, examples: List[Example]) -> List[Union[Explanation, str]]:
+    def _explained(self, name: str, examples: List[Example]) -> List[Union[ScoredText, str]]:
         """An interpreter's scores for each text, or why there are none."""
         predictor = self._interpreters[name]
         if isinstance(predictor.interpreter, LayerInterpreter):
@@ -172,17 +171,17 @@ class Comparison:
             (
                 " ".join(str(outcome).split()) or type(outcome).__name__
                 if isinstance(outcome, Exception)
-                else self._explanation(name, outcome)
+                else self._scored(name, outcome)
             )
             for outcome in outcomes
         ]
 
-    def _explanation(self, name: str, outcome: Explained) -> Explanation:
+    def _scored(self, name: str, outcome: Explained) -> ScoredText:
         instance = outcome.explanation["instance_1"]
         entries = {name: instance}
         if "layers" in instance:
             entries = {f"{name}@{entry['layer']}": entry for entry in instance["layers"]}
-        scores: Scored = {}
+        scores: Dict[str, List[float]] = {}
         for row, entry in entries.items():
             signed = entry.get("signed_1")
             if signed is None:
@@ -193,13 +192,13 @@ class Comparison:
             if "absolute" in self._scores:
                 absolute = row if "signed" not in self._scores else f"{row} (absolute)"
                 scores[absolute] = entry["grad_input_1"]
-        return Explanation(scores, instance["tokens_1"], instance["offsets_1"])
+        return ScoredText(scores, instance["tokens_1"], instance["offsets_1"])
 
     def _measured(
         self,
         example: Example,
         tokens: Tokens,
-        explained: Dict[str, Union[Explanation, str]],
+        explained: Dict[str, Union[ScoredText, str]],
         costs: Dict[str, JsonDict],
     ) -> List[JsonDict]:
         rankings = {
@@ -209,14 +208,12 @@ class Comparison:
             for row, scores in found.scores.items()
         }
         # Rows often agree on the tokens to take out; each perturbation runs once.
-        perturbations = dict.fromkeys(
+        needed = [
             perturbation
             for ranking in rankings.values()
             for perturbation in faithfulness.perturbations(ranking, self._faithfulness)
-        )
-        log_probabilities = self._texts.log_probabilities(
-            tokens, [faithfulness.NONE, *perturbations]
-        )
+        ]
+        log_probabilities = self._texts.log_probabilities(tokens, [faithfulness.NONE, *needed])
         whole = log_probabilities[faithfulness.NONE]
         labels = [self._texts.target.label(i) or str(i) for i in range(len(whole))]
         predicted = int(whole.argmax())

@@ -17,7 +17,7 @@ from allennlp_layer_saliency.allennlp_access import (
 from allennlp_layer_saliency.core.capture import evaluation
 from allennlp_layer_saliency.core.faithfulness import Perturbation
 from allennlp_layer_saliency.saliency_interpreters import LayerInterpreter
-from allennlp_layer_saliency.saliency_interpreters.layer_interpreter import MAX_PIECES, batches
+from allennlp_layer_saliency.saliency_interpreters.batching import MAX_PIECES, batches
 from allennlp_layer_saliency.saliency_interpreters.target import Target
 
 KINDS = ("mask", "remove")

@@ -1,4 +1,4 @@
-"""The parameter-randomisation check: does an explanation change when the model is destroyed?"""
+"""The parameter-randomisation check: does an explanation change when the model's parameters do?"""
 
 from contextlib import contextmanager
 from typing import Iterator, List, Sequence
@@ -39,7 +39,7 @@ def randomised(
     parameters: Sequence[Sequence[torch.nn.Parameter]], seed: int
 ) -> Iterator[Iterator[int]]:
     """
-    An iterator that destroys one stage after the other, and says how many are destroyed; when the block
+    An iterator that randomises one stage after the other, and says how many are randomised; when the block
     ends, the parameters are as before.
 
     Each parameter's values are shuffled, so that their distribution stays what it was.
@@ -47,7 +47,7 @@ def randomised(
     before = [[p.detach().clone() for p in stage] for stage in parameters]
     generator = torch.Generator().manual_seed(seed)
 
-    def destroy() -> Iterator[int]:
+    def cascade() -> Iterator[int]:
         for number, stage in enumerate(parameters, start=1):
             with torch.no_grad():
                 for parameter in stage:
@@ -57,7 +57,7 @@ def randomised(
             yield number
 
     try:
-        yield destroy()
+        yield cascade()
     finally:
         with torch.no_grad():
             for stage, values in zip(parameters, before):

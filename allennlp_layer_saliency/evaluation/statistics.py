@@ -1,6 +1,6 @@
 """Means with intervals, and paired tests."""
 
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy
 from scipy import stats
@@ -9,16 +9,25 @@ RESAMPLES = 1000
 PERMUTATIONS = 9999
 
 
-def interval(values: Sequence[float], seed: int) -> Optional[List[float]]:
-    """A 95 % bootstrap interval of the mean (percentiles); None for fewer than two values."""
-    if len(values) < 2:
+def interval(
+    seed: int,
+    *samples: Sequence[float],
+    statistic: Callable[..., numpy.ndarray] = numpy.mean,
+    resamples: int = RESAMPLES,
+) -> Optional[List[float]]:
+    """
+    A 95 % bootstrap interval (percentiles) of a statistic of samples that are drawn together; None for
+    fewer than two values.
+    """
+    if len(samples[0]) < 2:
         return None
     found = stats.bootstrap(
-        (numpy.asarray(values, dtype=float),),
-        numpy.mean,
-        n_resamples=RESAMPLES,
+        tuple(numpy.asarray(values, dtype=float) for values in samples),
+        statistic,
+        n_resamples=resamples,
         batch=100,
         vectorized=True,
+        paired=len(samples) > 1,
         method="percentile",
         random_state=numpy.random.default_rng(seed),
     ).confidence_interval
@@ -27,7 +36,7 @@ def interval(values: Sequence[float], seed: int) -> Optional[List[float]]:
 
 def mean(values: Sequence[float], seed: int) -> Dict[str, Any]:
     """The mean of values, with its interval and their number."""
-    low, high = interval(values, seed) or (None, None)
+    low, high = interval(seed, values) or (None, None)
     return {"mean": float(numpy.mean(values)), "low": low, "high": high, "n": len(values)}
 
 
@@ -44,7 +53,7 @@ def paired(a: Sequence[float], b: Sequence[float], seed: int) -> Dict[str, Any]:
         not 0; `n`, the number of pairs.
     """
     differences = numpy.asarray(a, dtype=float) - numpy.asarray(b, dtype=float)
-    low, high = interval(differences, seed) or (None, None)
+    low, high = interval(seed, differences) or (None, None)
     found: Dict[str, Any] = {
         "difference": float(differences.mean()),
         "low": low,

@@ -36,6 +36,7 @@ from allennlp_layer_saliency.core.scoring import (
 from allennlp_layer_saliency.display import Explanation
 from allennlp_layer_saliency.feature_aggregations import FeatureAggregation
 from allennlp_layer_saliency.hf_models import find_transformer, layers_of, max_positions
+from allennlp_layer_saliency.saliency_interpreters.batching import MAX_PIECES, batches
 from allennlp_layer_saliency.saliency_interpreters.coherence_file import CoherenceFile
 from allennlp_layer_saliency.saliency_interpreters.masked_states import MaskedStates
 from allennlp_layer_saliency.saliency_interpreters.output import (
@@ -46,12 +47,6 @@ from allennlp_layer_saliency.saliency_interpreters.output import (
 from allennlp_layer_saliency.saliency_interpreters.target import target_type
 from allennlp_layer_saliency.saliency_interpreters.traced_batch import TracedBatch
 from allennlp_layer_saliency.text_layout import Inputs, TextLayout
-
-# Word pieces per forward pass, padding included. More are no faster on a CPU, and need more memory.
-MAX_PIECES = 2048
-# With so many, a batch of texts of different lengths is closed at this share of padding.
-ENOUGH_PIECES = 256
-MAX_PADDING = 0.1
 
 
 class Prepared(NamedTuple):
@@ -405,26 +400,3 @@ def _layer_indices(layer: Union[int, str, List[int]], last: int) -> List[int]:
             f'from -1 down to {-last - 1}, a list of these, or "all"; got {layer!r}'
         )
     return list(dict.fromkeys(index % (last + 1) for index in chosen))
-
-
-def batches(lengths: List[int], max_pieces: int, equal_lengths: bool = False) -> List[List[int]]:
-    """
-    Indices in batches of similar length, or of equal length, each of at most `max_pieces` with padding,
-    or of one.
-    """
-    batches: List[List[int]] = []
-    real = 0  # pieces of the latest batch, without padding
-    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
-        latest = batches[-1] if batches else []
-        padded = (len(latest) + 1) * lengths[i]
-        # A batch that is large enough does not grow at the price of padding.
-        fits = padded <= max_pieces and (
-            padded <= ENOUGH_PIECES or padded - real - lengths[i] <= MAX_PADDING * padded
-        )
-        if latest and fits and (not equal_lengths or lengths[latest[0]] == lengths[i]):
-            latest.append(i)
-            real += lengths[i]
-        else:
-            batches.append([i])
-            real = lengths[i]
-    return batches

@@ -15,7 +15,7 @@ from allennlp.training.metrics import Metric
 
 from allennlp_layer_saliency.allennlp_access import transformer_indexer
 from allennlp_layer_saliency.core.paths import Weights
-from allennlp_layer_saliency.saliency_interpreters import layer_interpreter
+from allennlp_layer_saliency.saliency_interpreters import batching, layer_interpreter
 from tests.conformance.rows import ROWS
 from tests.conftest import hook_count
 
@@ -128,7 +128,7 @@ def test_batched_equals_single_in_any_order(built, monkeypatch):
     ):
         singles = [interpreter.saliency_interpret_from_json(line) for line in lines]
         # One batch of all, whatever their lengths: the shorter are padded.
-        monkeypatch.setattr(layer_interpreter, "ENOUGH_PIECES", 10**6)
+        monkeypatch.setattr(batching, "ENOUGH_PIECES", 10**6)
         monkeypatch.setattr(layer_interpreter, "MAX_PIECES", 10**6)
         for order in (range(len(lines)), range(len(lines) - 1, -1, -1)):
             batch = interpreter.saliency_interpret_batch_json([lines[i] for i in order])
@@ -141,7 +141,7 @@ def test_padding_changes_nothing(built, monkeypatch):
     row, predictor, lines = built
     short = min(lines, key=lambda line: len(json.dumps(line)))
     longest = max(lines, key=lambda line: len(json.dumps(line)))
-    monkeypatch.setattr(layer_interpreter, "ENOUGH_PIECES", 10**6)
+    monkeypatch.setattr(batching, "ENOUGH_PIECES", 10**6)
     monkeypatch.setattr(layer_interpreter, "MAX_PIECES", 10**6)
     for interpreter in (
         *interpreters(row, predictor, layer=0),

@@ -28,16 +28,16 @@ def test_parameters_are_shuffled_and_restored(parts):
     model = parts[0]
     before = [p.detach().clone() for p in model.parameters()]
     found = stages(*parts)
-    with randomised(found, seed=1) as destroyed:
-        for number in destroyed:
+    with randomised(found, seed=1) as cascade:
+        for number in cascade:
             changed = {id(p) for stage in found[:number] for p in stage}
             for parameter, own in zip(model.parameters(), before):
                 same = torch.equal(parameter, own)
                 assert same == (id(parameter) not in changed) or own.unique().numel() == 1
                 assert torch.equal(parameter.flatten().sort()[0], own.flatten().sort()[0])
     assert all(torch.equal(p, own) for p, own in zip(model.parameters(), before))
-    with pytest.raises(KeyError), randomised(found, seed=1) as destroyed:
-        next(destroyed)
+    with pytest.raises(KeyError), randomised(found, seed=1) as cascade:
+        next(cascade)
         raise KeyError
     assert all(torch.equal(p, own) for p, own in zip(model.parameters(), before))
 
