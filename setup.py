@@ -52,13 +52,13 @@ setup(
         "captum": ["captum>=0.6,<0.9"],
         # Later versions of both break the version of datasets that AllenNLP 2.10.1 takes.
         "export": ["datasets", "fsspec<2023.10", "pyarrow<21"],
-        "report": ["jinja2>=3", "matplotlib>=3.5"],
+        "report": ["jinja2>=3", "matplotlib>=3.7"],
         "test": [
             "captum>=0.6,<0.9",
             "fsspec<2023.10",
             "hypothesis>=6",
             "jinja2>=3",
-            "matplotlib>=3.5",
+            "matplotlib>=3.7",
             "pyarrow<21",
             "pytest>=7",
             "selenium>=4.10",

@@ -9,8 +9,8 @@ from rich.text import Text
 
 # The ends of a diverging map that colour-blind readers can tell apart, and its middle (RdBu).
 POSITIVE, NEGATIVE, MIDDLE = (178, 24, 43), (33, 102, 172), (247, 247, 247)
-# White ink from this share of the ends on.
-DARK = 0.6
+# Black ink and white have the same contrast, 4.6, on a background of this relative luminance (WCAG 2).
+EVEN = 0.179
 
 
 class Piece(NamedTuple):
@@ -72,7 +72,12 @@ def colours(share: float) -> Tuple[str, str]:
     """Ink and background, from blue (-1) by white (0) to red (1)."""
     end = POSITIVE if share > 0 else NEGATIVE
     red, green, blue = (round(m + (e - m) * abs(share)) for m, e in zip(MIDDLE, end))
-    return ("#ffffff" if abs(share) > DARK else "#000000"), f"#{red:02x}{green:02x}{blue:02x}"
+    linear = [
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+        for value in (red / 255, green / 255, blue / 255)
+    ]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return ("#ffffff" if luminance < EVEN else "#000000"), f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def coloured_text(explanation: JsonDict, number: int, indent: str = "") -> Text:

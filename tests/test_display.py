@@ -44,6 +44,25 @@ def test_colours():
     assert display.colours(0.5)[0] == "#000000"
 
 
+def contrast(ink, background):
+    """WCAG 2's, of two colours as #rrggbb."""
+
+    def luminance(colour):
+        linear = []
+        for i in (1, 3, 5):
+            value = int(colour[i : i + 2], 16) / 255
+            linear.append(value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4)
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(ink), luminance(background)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("share", [step / 50 for step in range(-50, 51)])
+def test_words_are_readable_on_every_colour(share):
+    assert contrast(*display.colours(share)) >= 4.5
+
+
 class Spans(HTMLParser):
     def __init__(self):
         super().__init__()

@@ -217,7 +217,7 @@ def compare(
     _replace(os.path.join(output, "comparison.json"), results)
     report.print_tables(results)
     written = report.write_tables(results, output)
-    plots = report.plots(results, output)
+    plots = report.write_plots(results, output)
     print(", ".join([os.path.join(output, "comparison.json"), *written, *(plots or [])]))
     if plots is None:
         print("for plots: pip install 'allennlp-layer-saliency[report]'")

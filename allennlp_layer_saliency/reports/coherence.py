@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 from rich.console import Console
 from rich.table import Table
 
+from allennlp_layer_saliency.reports import plots
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -76,7 +78,7 @@ def figure(results: Dict[str, Any]) -> Optional["Figure"]:
                 layers,
                 [entry[name] for entry in entries],
                 marker="o",
-                label=head.replace("$", r"\$"),
+                label=plots.verbatim(head),
             )
             intervals = [entry["intervals"][name] or [entry[name]] * 2 for entry in entries]
             low, high = zip(*intervals)

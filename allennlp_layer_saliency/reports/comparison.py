@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from allennlp_layer_saliency.core.faithfulness import RATIOS
 from allennlp_layer_saliency.evaluation.comparison import COSTS, LOWER_IS_BETTER, METRICS
+from allennlp_layer_saliency.reports import plots
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,7 +78,7 @@ def print_tables(results: Dict[str, Any]) -> None:
     console.print(note(results, intervals=False), highlight=False, markup=False, soft_wrap=True)
 
 
-def plots(results: Dict[str, Any], folder: str) -> Optional[List[str]]:
+def write_plots(results: Dict[str, Any], folder: str) -> Optional[List[str]]:
     """Write `figures` as PNG; the files' names, or None without matplotlib."""
     found = figures(results)
     if found is None:
@@ -99,40 +99,17 @@ def figures(results: Dict[str, Any]) -> Optional[Dict[str, "Figure"]]:
         return None
     rows = results["rows"]
     found: Dict[str, Figure] = {}
-    curves = [
-        (metric, title)
-        for metric, title in (
-            ("deletion_auc", "probability after deletion"),
-            ("insertion_auc", "probability after insertion"),
-            ("accuracy_after_deletion", "accuracy after deletion"),
-        )
-        if metric in metrics_of(results)
-    ]
-    if curves:
-        figure = Figure(figsize=(5 * len(curves), 4.2), constrained_layout=True)
-        all_axes = figure.subplots(1, len(curves), squeeze=False)[0]
-        for axes, (metric, title) in zip(all_axes, curves):
-            for i, row in enumerate(_best_first(results)):
-                metrics = rows[row]
-                points = [metrics[f"{metric}@{ratio}"] for ratio in RATIOS if metric in metrics]
-                if points:
-                    style = ("-", "--", ":", "-.")[i // 10 % 4]
-                    (line,) = axes.plot(
-                        RATIOS,
-                        [p["mean"] for p in points],
-                        style,
-                        label=_verbatim(row),
-                        linewidth=1.2,
-                    )
-                    low = [p["mean"] if p["low"] is None else p["low"] for p in points]
-                    high = [p["mean"] if p["high"] is None else p["high"] for p in points]
-                    axes.fill_between(
-                        RATIOS, low, high, alpha=0.12, color=line.get_color(), linewidth=0
-                    )
-            axes.set_title(title)
-            axes.set_xlabel("% of the tokens")
-            axes.set_ylim(0, 1)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=7)
+    measured = [metric for metric in plots.CURVES if metric in metrics_of(results)]
+    if measured:
+        figure = Figure(figsize=(5 * len(measured), 4.2), constrained_layout=True)
+        all_axes = figure.subplots(1, len(measured), squeeze=False)[0]
+        ordered = {row: rows[row] for row in _best_first(results)}
+        handles: Dict[str, Any] = {}
+        for axes, metric in zip(all_axes, measured):
+            plots.curves(ordered, metric, axes)
+            lines, labels = axes.get_legend_handles_labels()
+            handles.update(zip(labels, lines))
+        figure.legend(handles.values(), handles, loc="outside right center", fontsize=7)
         found["curves"] = figure
     quality = next((m for m in ("comprehensiveness", "auprc") if m in metrics_of(results)), None)
     if quality and "seconds" in metrics_of(results):
@@ -143,7 +120,11 @@ def figures(results: Dict[str, Any]) -> Optional[Dict[str, "Figure"]]:
                 place = (metrics["seconds"]["mean"], metrics[quality]["mean"])
                 axes.plot(*place, "o", markersize=4)
                 axes.annotate(
-                    _verbatim(row), place, fontsize=7, xytext=(4, 2), textcoords="offset points"
+                    plots.verbatim(row),
+                    place,
+                    fontsize=7,
+                    xytext=(4, 2),
+                    textcoords="offset points",
                 )
         axes.set_xscale("log")
         axes.set_xlabel("seconds per text")
@@ -166,11 +147,6 @@ def _best_first(results: Dict[str, Any]) -> List[str]:
         return (True, 0.0) if values is None else (False, sign * values["mean"])
 
     return sorted(results["rows"], key=place)
-
-
-def _verbatim(name: str) -> str:
-    """Without matplotlib taking part of it for a formula."""
-    return name.replace("$", r"\$")
 
 
 def metrics_of(results: Dict[str, Any]) -> List[str]:

@@ -189,22 +189,20 @@ def _layer(entry: JsonDict, numbers: List[int], pieces: Pieces) -> JsonDict:
     if "sources_1" not in entry:
         return layer
     places = _token_of_position(entry, numbers)
-    decoded: List[List[int]] = [[] for _ in of_tokens]
-    for n in numbers:
-        for position, items in enumerate(entry[f"decoded_{n}"]):
-            token = places.get((n, position))
-            # Of a word of several pieces its first speaks.
-            if token is not None and not decoded[token]:
-                for rank, item in enumerate(items[:DECODED]):
-                    percent = round(100 * item["probability"])
-                    if percent or not rank:
-                        decoded[token] += [pieces.number(plain(item["token"])), percent]
+    decoded: List[List[int]] = []
+    for items in decoded_of_tokens(entry):
+        listed: List[int] = []
+        for rank, item in enumerate(items[:DECODED]):
+            percent = round(100 * item["probability"])
+            if percent or not rank:
+                listed += [pieces.number(plain(item["token"])), percent]
+        decoded.append(listed)
     if any(decoded):
         layer["d"] = decoded
     given: List[List[int]] = []
     for n in numbers:
         for sources in entry[f"sources_{n}"]:
-            listed: List[int] = []
+            listed = []
             for source in sources[:SOURCES]:
                 token = places.get((source.get("text", n), source["position"]))
                 if token is not None and steps(source["amount"]):
@@ -221,6 +219,22 @@ def _layer(entry: JsonDict, numbers: List[int], pieces: Pieces) -> JsonDict:
             for number in (pieces.number(plain(item["token"])), float(f"{item['score']:.3g}"))
         ]
     return layer
+
+
+def decoded_of_tokens(entry: JsonDict) -> List[List[JsonDict]]:
+    """
+    For each token, those of all texts one after the other, what it decodes to, most probable first. Of a
+    word of several pieces the first that is decoded speaks.
+    """
+    numbers = text_numbers(entry)
+    places = _token_of_position(entry, numbers)
+    found: List[List[JsonDict]] = [[] for number in numbers for _ in entry[f"tokens_{number}"]]
+    for number in numbers:
+        for position, items in enumerate(entry.get(f"decoded_{number}", [])):
+            token = places.get((number, position))
+            if token is not None and not found[token]:
+                found[token] = items
+    return found
 
 
 def _token_of_position(entry: JsonDict, numbers: List[int]) -> Dict[Tuple[int, int], int]:
