@@ -225,7 +225,7 @@ class Comparison:
             )
         head = {
             **_head(example),
-            "label": example.label,
+            "label": None if gold is None else example.label,
             "predicted": labels[predicted],
             "probability": float(numpy.exp(whole[predicted])),
         }

@@ -33,7 +33,12 @@ from allennlp_layer_saliency.allennlp_access import (
 )
 from allennlp_layer_saliency.core.capture import preserved
 from allennlp_layer_saliency.display import Explanation
-from allennlp_layer_saliency.saliency_interpreters import Explained, LayerInterpreter, Prepared
+from allennlp_layer_saliency.saliency_interpreters import (
+    Explained,
+    LayerInterpreter,
+    Prepared,
+    class_labels,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +106,8 @@ class SaliencyPredictor(Predictor):
             interpreter_params(interpreter), predictor=self.inner
         )
         self._special_ids = reader_special_ids(dataset_reader)
+        self._labels = class_labels(model)
+        self._foreign_label_seen = False
         self._lines = 0
         self._errors = 0
 
@@ -136,7 +143,8 @@ class SaliencyPredictor(Predictor):
                 results[i] = self._failed(line.get("id"), _number(line), error)
         explained = self.explain(list(instances.values()), [inputs[i] for i in instances])
         for i, outcome in zip(instances, explained):
-            known = {"id": inputs[i].get("id"), "gold_label": inputs[i].get("label")}
+            gold = self._gold_label(inputs[i].get("label"))
+            known = {"id": inputs[i].get("id"), "gold_label": gold}
             results[i] = self._output(known, _number(inputs[i]), outcome)
         return results  # type: ignore[return-value]
 
@@ -148,9 +156,26 @@ class SaliencyPredictor(Predictor):
         outcomes = self.explain([[instance] for instance in instances])
         for instance, outcome in zip(instances, outcomes):
             self._lines += 1
-            known = {"id": metadata_id(instance), "gold_label": gold_label(instance)}
+            gold = self._gold_label(gold_label(instance))
+            known = {"id": metadata_id(instance), "gold_label": gold}
             results.append(self._output(known, self._lines, outcome))
         return results
+
+    def _gold_label(self, label: Any) -> Optional[str]:
+        """
+        An input's label, if it is one of the model's. An index is not translated: a data set may count its
+        classes in another order than the model's vocabulary.
+        """
+        if str(label) in self._labels.values():
+            return str(label)
+        if label is not None and not self._foreign_label_seen:
+            self._foreign_label_seen = True
+            logger.warning(
+                "the label %r is not one of the model's (%s); such labels are left out of the output",
+                label,
+                ", ".join(list(self._labels.values())[:20]) or "it has none",
+            )
+        return None
 
     def _instances_of(self, json_dict: JsonDict) -> List[Instance]:
         try:

@@ -13,6 +13,7 @@ from allennlp_layer_saliency.saliency_interpreters.layer_interpreter import (
 from allennlp_layer_saliency.saliency_interpreters.projected_gradient import (
     ProjectedGradientSaliency,
 )
+from allennlp_layer_saliency.saliency_interpreters.target import class_labels
 
 __all__ = [
     "AttentionRollout",
@@ -24,4 +25,5 @@ __all__ = [
     "Prepared",
     "ProjectedGradientSaliency",
     "RandomSaliency",
+    "class_labels",
 ]

@@ -140,11 +140,11 @@ class Target:
 
     def label(self, index: int) -> Optional[str]:
         """A class's name."""
-        return self._labels().get(index)
+        return self.labels().get(index)
 
-    def _labels(self) -> Dict[int, str]:
-        namespace = getattr(self.model, "_label_namespace", "labels")
-        return self.model.vocab.get_index_to_token_vocabulary(namespace)
+    def labels(self) -> Dict[int, str]:
+        """The classes' names by index."""
+        return class_labels(self.model)
 
     def _chosen(self, output: int, predicted: int, **description: Any) -> Choice:
         index = predicted if self.target_class is None else self.target_class
@@ -156,7 +156,7 @@ class Target:
     def _class_index(self, argument: str, name: ClassName) -> Optional[int]:
         if name is None:
             return None
-        labels = self._labels()
+        labels = self.labels()
         for index, label in labels.items():
             if name == label or (name == index and not isinstance(name, bool)):
                 return index
@@ -270,7 +270,7 @@ class WordTarget(Target):
             for predicted, instance in zip(self.logits(outputs).argmax(-1).tolist(), instances)
         ]
 
-    def _labels(self) -> Dict[int, str]:
+    def labels(self) -> Dict[int, str]:
         return self.model.vocab.get_index_to_token_vocabulary(self.model._target_namespace)
 
 
@@ -310,6 +310,13 @@ REFUSED = {
     "allennlp_models.structured_prediction": "semantic role labelling and parsing",
     "allennlp_models.vision": "images",
 }
+
+
+def class_labels(model: Model) -> Dict[int, str]:
+    """A classifier's labels by index: its vocabulary's, or the indices if that has none."""
+    namespace = getattr(model, "_label_namespace", "labels")
+    named = model.vocab.get_index_to_token_vocabulary(namespace)
+    return named or {index: str(index) for index in range(getattr(model, "_num_labels", 0))}
 
 
 def target_type(model: Model) -> Type[Target]:

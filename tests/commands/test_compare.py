@@ -196,6 +196,15 @@ def test_accuracy_needs_labels(run, failure, tmp_path):
     assert "needs a gold label, one of" in message and "'great'" in message
 
 
+def test_a_label_of_others_is_no_gold_label(run, tmp_path):
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"sentence": "a good film", "label": 1}\n')
+    config = {"interpreters": {"random": "random"}, "metrics": ["sufficiency"]}
+    run(data={"path": str(data)}, **config)
+    (record,) = lines(tmp_path / "out" / "examples.jsonl")
+    assert record["label"] is None and record["predicted"] in ("negative", "positive")
+
+
 def test_another_comparison_is_not_mixed_in(run, failure, tmp_path):
     config = {"interpreters": {"random": "random"}, "metrics": ["sufficiency"]}
     run("--limit", "2", **config)

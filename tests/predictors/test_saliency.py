@@ -1,5 +1,6 @@
 import gzip
 import json
+import logging
 
 import pytest
 import torch
@@ -314,6 +315,49 @@ def test_a_model_without_default_predictor_asks_for_one(roberta_folder, monkeypa
         ConfigurationError, match="BasicClassifier has no default predictor; name one"
     ):
         build_predictor(roberta_folder, predictor="saliency")
+
+
+@pytest.mark.parametrize("name", ["simple-gradient", "layer-saliency"])
+def test_gold_labels_are_the_models_own(roberta_folder, caplog, name):
+    predictor = saliency_predictor(roberta_folder, interpreter=name)
+    labels = ["positive", 1, None, "great", True, ["positive"]]
+    lines = [{"sentence": SENTENCES[0], "label": label} for label in labels]
+    with caplog.at_level(logging.WARNING, "allennlp_layer_saliency"):
+        outputs = [
+            *predictor.predict_batch_json(lines[:3]),
+            *predictor.predict_batch_json(lines[3:]),
+        ]
+    # An index, of which nobody knows in what order it counts, would make every prediction look wrong.
+    assert [output.get("gold_label") for output in outputs] == ["positive"] + [None] * 5
+    assert all("error" not in output for output in outputs)
+    (record,) = [r for r in caplog.records if r.name.startswith("allennlp_layer_saliency")]
+    assert record.getMessage() == (
+        "the label 1 is not one of the model's (negative, positive, mixed); such labels are left out of "
+        "the output"
+    )
+
+
+def test_gold_labels_of_instances(roberta_folder, caplog):
+    predictor = saliency_predictor(roberta_folder, interpreter="layer-saliency")
+    reader = predictor._dataset_reader
+    instances = [reader.text_to_instance(SENTENCES[0], label) for label in ("mixed", "great")]
+    outputs = predictor.predict_batch_instance(instances)
+    assert [output.get("gold_label") for output in outputs] == ["mixed", None]
+    assert "the label 'great' is not one of" in caplog.text
+
+
+def test_a_model_without_names_of_its_labels(roberta_folder, caplog):
+    predictor = build_predictor(
+        roberta_folder,
+        model={**model_config(roberta_folder), "num_labels": 2},
+        labels=[],
+        predictor="saliency",
+        predictor_arguments={"interpreter": "layer-saliency"},
+    )
+    lines = [{"sentence": SENTENCES[0], "label": label} for label in (0, "1", 2)]
+    outputs = predictor.predict_batch_json(lines)
+    assert [output.get("gold_label") for output in outputs] == ["0", "1", None]
+    assert outputs[0]["label"] in ("0", "1")
 
 
 def test_nan_becomes_an_error(roberta_folder):
