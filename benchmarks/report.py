@@ -44,6 +44,7 @@ def report(results: Dict[str, Any]) -> str:
             parts.append(_table(name, group))
     parts.append(_memory(results["memory"]))
     parts.append(_startup(results["startup"]))
+    parts.append(_page(results["page"]))
     return "\n".join(parts)
 
 
@@ -109,6 +110,11 @@ def claims(results: Dict[str, Any]) -> List[str]:
     )
     ours = sum(value for part, value in results["startup"].items() if "ours" in part)
     rows.append(("start to first explanation, our part", "≤ 0.5 s", f"{ours:.2f} s"))
+    for name, page in results["page"]["pages"].items():
+        rows += [
+            (f"page of 1,000 explanations, {name}: size", "< 15 MB", f"{page['MB']:.1f} MB"),
+            (f"page of 1,000 explanations, {name}: usable", "≤ 3 s", f"{page['ready']:.2f} s"),
+        ]
     return [f"| {' | '.join(row)} |" for row in rows]
 
 
@@ -157,4 +163,25 @@ def _startup(parts: Dict[str, float]) -> str:
     lines += ["The bundled model, medians.", "", "| | s |", "|---|---|"]
     lines += [f"| {part} | {seconds:.2f} |" for part, seconds in parts.items()]
     lines.append(f"| sum | {sum(parts.values()):.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def _page(page: Dict[str, Any]) -> str:
+    lines = [
+        "## The page of 1,000 explanations",
+        "",
+        "    python -m benchmarks.report_page",
+        "",
+        f"50 tokens each, all layers, in headless Chromium {page['chromium']}: medians of {page['rounds']} new "
+        "browsers. Usable: texts drawn, slider and filters answer. Slider: from a layer to another, until it "
+        "is painted.",
+        "",
+        "| | MB | first paint, s | usable, s | slider, ms |",
+        "|---|---|---|---|---|",
+    ]
+    for name, values in page["pages"].items():
+        lines.append(
+            f"| {name} | {values['MB']:.1f} | {values['first paint']:.2f} | {values['ready']:.2f} | "
+            f"{1000 * values['slider']:.0f} |"
+        )
     return "\n".join(lines) + "\n"

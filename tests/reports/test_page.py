@@ -3,7 +3,6 @@
 import base64
 import gzip
 import json
-import random
 import re
 
 import pytest
@@ -12,6 +11,7 @@ from allennlp.common.checks import ConfigurationError
 
 from allennlp_layer_saliency.reports import page
 from allennlp_layer_saliency.reports.explanations import STEPS, Text, compact, of_comparison
+from benchmarks.report_page import synthetic
 from tests.conftest import ROOT
 
 EVIL = "<img src=x onerror=alert(1)></script>"
@@ -196,56 +196,9 @@ def test_layers(tmp_path):
     assert 'id="data"' not in html
 
 
-def test_a_thousand_explanations_of_all_layers_fit(tmp_path):
-    """Like RoBERTa base's: 13 layers, 50 tokens, ten decoded tokens a position. Under 15 MB."""
-    numbers = random.Random(0)
-    words = [f"Ġword{i}" for i in range(20000)]
-
-    def drawn(index, tokens):
-        # As real layers are: most positions decode to their own word and give to it.
-        own = [numbers.random() < 0.8 for _ in tokens]
-        scores = [numbers.gauss(0, 1) for _ in tokens]
-        return {
-            "layer": index,
-            "signed_1": scores,
-            "grad_input_1": scores,
-            "sources_1": [
-                [
-                    {
-                        "position": i if k == 0 and own[i] else numbers.randrange(50),
-                        "amount": scores[i] if k == 0 and own[i] else numbers.gauss(0, 0.1),
-                    }
-                    for k in range(3)
-                ]
-                for i in range(50)
-            ],
-            "decoded_1": [
-                [
-                    {
-                        "token": token if k == 0 and own[i] else rare(),
-                        "probability": (0.9 if k == 0 and own[i] else 0.1) * numbers.random(),
-                    }
-                    for k in range(3)
-                ]
-                for i, token in enumerate(tokens)
-            ],
-            "vocabulary": [],
-            "lost": 0.1,
-        }
-
-    def rare():
-        # Few words are said often.
-        return words[int(len(words) * numbers.random() ** 3)]
-
-    def text(number):
-        tokens = [rare() for _ in range(50)]
-        offsets = [[10 * i, 10 * i + 9] for i in range(50)]
-        layers = [drawn(index, tokens) for index in range(13)]
-        instance = {"tokens_1": tokens, "offsets_1": offsets, "grad_input_1": [0.02] * 50}
-        return Text(number, {"saliency": {"instance_1": {**instance, "layers": layers}}})
-
+def test_a_thousand_explanations_of_all_layers_fit():
     # 100 are enough to tell: random numbers compress no better in larger amounts.
-    html = page.to_html({"ours": [text(number) for number in range(100)]})
+    html = page.to_html({"ours": list(synthetic(layers=13, texts=100))})
     assert len(html) * 10 < 15e6
 
 
