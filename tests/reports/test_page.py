@@ -198,7 +198,7 @@ def test_layers(tmp_path):
 
 def test_a_thousand_explanations_of_all_layers_fit():
     # 100 are enough to tell: random numbers compress no better in larger amounts.
-    html = page.to_html({"ours": list(synthetic(layers=13, texts=100))})
+    html = page.to_html({"ours": list(synthetic(layers=7, texts=100))})
     assert len(html) * 10 < 15e6
 
 
