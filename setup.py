@@ -62,6 +62,7 @@ setup(
             "pyarrow<21",
             "pytest>=7",
             "selenium>=4.10",
+            "thermostat-datasets>=1.1",
             "wheel",
         ],
     },

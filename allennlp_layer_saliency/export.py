@@ -5,6 +5,7 @@ the columns that Thermostat's have.
 An explanation here is an output of the `saliency` predictor: a line of what `allennlp predict` wrote, parsed.
 """
 
+import re
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence
 
 import pandas
@@ -108,9 +109,11 @@ def to_thermostat(
     model: str,
     dataset: str,
     explainer: str,
+    config_name: Optional[str] = None,
 ) -> Any:
     """
-    A `datasets.Dataset` with the columns and the description that Thermostat's have.
+    A `datasets.Dataset` with the columns and the description that Thermostat's have. Its reader takes the
+    data set once `make_known_to_thermostat` has told it the labels.
 
     # Parameters
 
@@ -122,6 +125,9 @@ def to_thermostat(
         The classes, in the order of the model's logits.
     model, dataset, explainer : `str`
         Their names. Thermostat loads the tokenizer by the model's.
+    config_name : `str`, optional
+        The name by which Thermostat looks up the labels. Left out: dataset, model and explainer. With one
+        of Thermostat's own, of a data set with the same labels, its reader need not be told.
 
     # Returns
 
@@ -168,8 +174,64 @@ def to_thermostat(
         }
     )
     description = f"Dataset: {dataset}\nModel: {model}\nExplainer: {explainer}\n"
+    # As in Thermostat's names; datasets refuses what can't be part of a file's name.
+    name = config_name or re.sub(r"[<>:/\\|?*]", "_", f"{dataset}-{model}-{explainer}")
     return datasets.Dataset.from_dict(
-        columns, info=datasets.DatasetInfo(description=description, features=features)
+        columns,
+        info=datasets.DatasetInfo(description=description, features=features, config_name=name),
+    )
+
+
+def make_known_to_thermostat(dataset: Any) -> None:
+    """
+    Tell Thermostat's reader, in this process, the labels of a data set that `to_thermostat` made:
+
+        dataset = datasets.load_from_disk("OUT")
+        make_known_to_thermostat(dataset)
+        thermostat.Thermopack(dataset)
+
+    It takes data sets of those configurations only that it knows by their name.
+
+    # Raises
+
+    `ValueError`
+        If Thermostat knows other labels by this name, or gold labels are missing: it would take those for
+        the last class.
+    """
+    from thermostat.data.thermostat_configs import ThermostatConfig, builder_configs
+
+    name, labels = dataset.info.config_name, dataset.features["label"].names
+    missing = sum(label == -1 for label in dataset["label"])
+    if missing:
+        raise ValueError(
+            f"{missing:,} of {len(dataset):,} texts have no gold label, which Thermostat takes for "
+            f"{labels[-1]!r}; leave them out: dataset.filter(lambda row: row['label'] >= 0)"
+        )
+    for known in builder_configs:
+        if known.name == name:
+            if known.label_classes != labels:
+                raise ValueError(
+                    f"the labels of {name} are {known.label_classes} in Thermostat, and {labels} in this "
+                    "data set; give to_thermostat another config_name"
+                )
+            return
+    coordinates = dict(line.split(": ", 1) for line in dataset.info.description.splitlines())
+    builder_configs.append(
+        ThermostatConfig(
+            name=name,
+            description=f"{name}, by allennlp-layer-saliency",
+            explainer=coordinates["Explainer"],
+            model=coordinates["Model"],
+            dataset=coordinates["Dataset"],
+            features={key: key for key in ("attributions", "predictions", "input_ids")},
+            label_column="label",
+            label_classes=labels,
+            text_column="text",
+            # Where Thermostat would download it from, and what it says of its own.
+            data_url="",
+            citation="",
+            url="",
+        )
     )
 
 

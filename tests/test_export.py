@@ -116,10 +116,10 @@ def test_ids(tmp_path):
 LABELS = ["negative", "positive", "mixed"]
 
 
-def to_thermostat(outputs, folder):
+def to_thermostat(outputs, folder, labels=LABELS, config_name=None):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     return tokenizer, export.to_thermostat(
-        outputs, tokenizer, LABELS, model=folder, dataset="sentences", explainer="ours"
+        outputs, tokenizer, labels, folder, "sentences", "ours", config_name
     )
 
 
@@ -155,3 +155,51 @@ def test_what_thermostats_form_has_no_room_for(predictor, roberta_folder):
     outputs[0]["gold_label"] = "great"
     with pytest.raises(ValueError, match="the label 'great' is not one of"):
         to_thermostat(outputs, roberta_folder)
+
+
+@pytest.fixture
+def thermostat():
+    return pytest.importorskip("thermostat")
+
+
+def stored(dataset, tmp_path):
+    import datasets
+
+    dataset.save_to_disk(str(tmp_path / "out"))
+    return datasets.load_from_disk(str(tmp_path / "out"))
+
+
+def test_thermostats_reader_takes_it(thermostat, predictor, roberta_folder, tmp_path):
+    outputs = build_outputs(predictor, "layer-saliency", layer=1)
+    tokenizer, dataset = to_thermostat(outputs, roberta_folder)
+    dataset = stored(dataset, tmp_path)
+    with pytest.raises(ValueError, match="1 of 4 texts have no gold label.*'mixed'"):
+        export.make_known_to_thermostat(dataset)
+    dataset = dataset.filter(lambda row: row["label"] >= 0)
+    export.make_known_to_thermostat(dataset)
+    # A second time changes nothing.
+    export.make_known_to_thermostat(dataset)
+    pack = thermostat.Thermopack(dataset)
+    assert pack.label_names == LABELS and len(pack) == 3
+    assert (pack.dataset_name, pack.model_name) == ("sentences", roberta_folder)
+    assert pack.explainer_name == "ours"
+    for unit, output in zip(pack, [outputs[0], outputs[1], outputs[4]]):
+        (instance,) = output["saliency"].values()
+        assert unit.true_label == output["gold_label"]
+        assert unit.predicted_label == output["label"]
+        assert [token for token, *_ in unit.explanation] == instance["tokens_1"]
+        assert [score for _, score, _ in unit.explanation] == instance["signed_1"]
+        # Drawn from its own reading of the tokens.
+        assert list(unit.heatmap.loc["token"])[0] == "<s>"
+
+
+def test_one_of_thermostats_own_names(thermostat, predictor, roberta_folder, tmp_path):
+    output, *_ = build_outputs(predictor, "layer-saliency", layer=1)
+    labels = ["neg", "pos"]
+    outputs = [{**output, "gold_label": "pos", "logits": [0.0, 1.0]}]
+    _, dataset = to_thermostat(outputs, roberta_folder, labels, "imdb-roberta-lig")
+    (unit,) = thermostat.Thermopack(stored(dataset, tmp_path))
+    assert unit.true_label == unit.predicted_label == "pos"
+    _, dataset = to_thermostat([output], roberta_folder, LABELS, "imdb-roberta-lig")
+    with pytest.raises(ValueError, match="imdb-roberta-lig are .'neg', 'pos'. in Thermostat"):
+        export.make_known_to_thermostat(dataset)
