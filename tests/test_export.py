@@ -190,7 +190,7 @@ def test_thermostats_reader_takes_it(thermostat, predictor, roberta_folder, tmp_
         assert [token for token, *_ in unit.explanation] == instance["tokens_1"]
         assert [score for _, score, _ in unit.explanation] == instance["signed_1"]
         # Drawn from its own reading of the tokens.
-        assert list(unit.heatmap.loc["token"])[0] == "<s>"
+        assert unit.heatmap["token"][0] == "<s>"
 
 
 def test_one_of_thermostats_own_names(thermostat, predictor, roberta_folder, tmp_path):
