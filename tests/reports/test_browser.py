@@ -1,12 +1,15 @@
 """The page in headless Chromium; left out where there is none."""
 
 import json
+import re
 import shutil
+from contextlib import contextmanager
 
 import pytest
 
 from allennlp_layer_saliency.reports import page
-from tests.reports.test_page import EVIL, comparison, layer, line
+from tests.reports.test_page import EVIL, comparison, layer, layers, line
+from tests.test_display import contrast
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
@@ -68,6 +71,24 @@ def background(element):
     return element.value_of_css_property("background-color")
 
 
+@contextmanager
+def emulated(browser, media="", scheme="light"):
+    """A medium and a colour scheme."""
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
+    try:
+        yield
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+
+
+def hexadecimal(colour):
+    """Of rgb(...), rgba(...) or color(srgb ...)."""
+    scale = 255 if colour.startswith("color") else 1
+    values = [float(value) * scale for value in re.findall(r"[\d.]+", colour.replace("srgb", ""))]
+    return "#" + "".join(f"{round(value):02x}" for value in values[:3])
+
+
 def explanations():
     other = {**line(2), "gold_label": "negative", "probs": [0.05, 0.95]}
     error = {"id": other["id"], "line": 2, "error": EVIL}
@@ -80,7 +101,7 @@ def test_nothing_of_the_input_is_markup(opened):
     assert [word.text for word in found(browser, ".word")][:3] == ["<s>", EVIL, "ly"]
     assert EVIL in found(browser, "article h2")[0].text
     assert any(EVIL in error.text for error in found(browser, ".error"))
-    found(browser, "summary")[0].click()
+    found(browser, "article summary")[0].click()
     assert found(browser, "img") == [] and len(found(browser, "script")) == 2
     # An alert would block this.
     assert browser.execute_script("return 1 + 1") == 2
@@ -99,7 +120,7 @@ def test_the_slider_changes_the_colours(opened):
     # The second word turns from for (full) to against (half), the third from against to for.
     assert before[0] == after[0] and before[1:] != after[1:]
     classes = [word.get_attribute("class").split() for word in found(browser, ".word")]
-    assert "against" in classes[1] and "for" in classes[2] and "strong" in classes[2]
+    assert "against" in classes[1] and "for" in classes[2]
     assert "layer 1" in found(browser, ".view h3")[0].text
 
 
@@ -120,6 +141,92 @@ def test_hover_and_keyboard_show_what_a_word_decodes_to(opened):
     assert EVIL in detail.text and "25 %" in detail.text
     browser.switch_to.active_element.send_keys(Keys.HOME)
     assert browser.switch_to.active_element == words[0]
+
+
+def test_the_most_salient_word_is_explained_first(opened):
+    browser = opened(page.to_html({"ours": [line(1, LAYERS)]}))
+    detail = found(browser, ".detail")[0]
+    assert detail.text.startswith(EVIL + " +2; decodes to: bad 50 %")
+    assert found(browser, ".giver") == []
+    words = found(browser, ".vocabulary span")
+    assert [word.text for word in words] == [EVIL + " -1"]
+    assert "against" in words[0].get_attribute("class")
+
+
+def test_the_heat_map(opened):
+    from selenium.webdriver.common.keys import Keys
+
+    browser = opened(page.to_html({"ours": [line(1, LAYERS)]}))
+    found(browser, "article summary")[0].click()
+    wait(browser, lambda: found(browser, ".map"))
+    assert [name.text for name in found(browser, ".map thead th")] == ["layer", "<s>", EVIL, "ly"]
+    assert [name.text for name in found(browser, ".map tbody th")] == ["3", "2", "1"]
+    cells = found(browser, ".map td")
+    # The most probable token of each position, the same colours as the words have at that layer.
+    assert [cell.text for cell in cells[3:6]] == ["", "bad", EVIL]
+    words = [background(word) for word in found(browser, ".word")]
+    assert [background(cell) for cell in cells[3:6]][1:] == words[1:]
+    assert found(browser, ".map .chosen th")[0].text == "2"
+    # The slider leaves it open.
+    found(browser, "#layer")[0].send_keys(Keys.ARROW_LEFT)
+    assert found(browser, ".map .chosen th")[0].text == "1"
+    # By keyboard: one stop, arrows from cell to cell, each explained at its layer.
+    browser.execute_script("arguments[0].focus()", cells[0])
+    browser.switch_to.active_element.send_keys(Keys.ARROW_DOWN, Keys.ARROW_RIGHT)
+    assert browser.switch_to.active_element == cells[4]
+    assert found(browser, ".detail")[0].text.startswith(EVIL + " +2 at layer 2; decodes to: bad")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast(opened, browser, scheme):
+    """WCAG AA: 4.5 to 1 for all text, on whatever colour."""
+    shares = [step / 20 for step in range(-20, 21)]
+    explained = line()
+    explained["saliency"]["instance_1"] = {
+        "tokens_1": ["x"] * len(shares),
+        "offsets_1": [[2 * i, 2 * i + 1] for i in range(len(shares))],
+        "grad_input_1": [abs(share) for share in shares],
+        "signed_1": shares,
+        "vocabulary": [],
+        "lost": 0.5,
+    }
+    with emulated(browser, scheme=scheme):
+        opened(page.to_html({"ours": [explained], "simple": [{"line": 1, "error": "no"}]}))
+        words = found(browser, ".word")
+        assert len(words) == len(shares)
+        for word in words:
+            ink, paper = word.value_of_css_property("color"), background(word)
+            if paper == "rgba(0, 0, 0, 0)":
+                paper = background(found(browser, "article")[0])
+            assert contrast(hexadecimal(ink), hexadecimal(paper)) >= 4.5
+        card, body = (background(found(browser, name)[0]) for name in ("article", "body"))
+        inks = [(name, card) for name in ("article h2", ".view h3", ".detail", ".error")]
+        inks += [(name, body) for name in ("h1", ".note", "#count", "#legend")]
+        for name, paper in inks:
+            ink = found(browser, name)[0].value_of_css_property("color")
+            assert contrast(hexadecimal(ink), hexadecimal(paper)) >= 4.5, name
+        # The scheme is taken: dark ink on light, or light on dark.
+        assert (hexadecimal(body) > "#808080") == (scheme == "light")
+
+
+def test_print(opened, browser):
+    opened(page.to_html({"ours": [line(1, LAYERS)]}))
+    with emulated(browser, "print", "dark"):
+        # On paper, whatever the screen's scheme.
+        assert hexadecimal(background(found(browser, "body")[0])) == "#ffffff"
+        assert not found(browser, "#controls")[0].is_displayed()
+        assert found(browser, "#legend")[0].is_displayed()
+        word = found(browser, ".word")[1]
+        assert hexadecimal(background(word)) == "#b2182b"
+        assert word.value_of_css_property("print-color-adjust") == "exact"
+
+
+def test_layers(opened, tmp_path):
+    layers(tmp_path)
+    browser = opened(page.page([str(tmp_path)]))
+    assert [cell.text for cell in found(browser, "tbody th")] == ["0"]
+    figure = found(browser, "figure img")[0]
+    assert browser.execute_script("return arguments[0].naturalWidth", figure) > 100
 
 
 def test_the_tab_key_reaches_everything(opened):
@@ -193,7 +300,12 @@ def test_a_phone(opened):
     browser = opened(page.to_html(explanations()))
     browser.set_window_size(500, 800)
     try:
+        # The filters take a whole screen: they are folded up.
+        wait(browser, lambda: not found(browser, "#search")[0].is_displayed())
+        found(browser, "#filters summary")[0].click()
+        assert found(browser, "#search")[0].is_displayed()
         wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert browser.execute_script(wide) <= 0
     finally:
         browser.set_window_size(1200, 900)
+    wait(browser, lambda: found(browser, "#search")[0].is_displayed())

@@ -182,7 +182,7 @@ def test_a_comparison(tmp_path):
     assert files == [Text(1, {"error": "no"})]
 
 
-def test_layers(tmp_path):
+def layers(tmp_path):
     measures = ("recovery", "reciprocal_rank", "input_mass", "similarity", "entropy")
     entry = {
         "layer": 0,
@@ -191,6 +191,10 @@ def test_layers(tmp_path):
     }
     results = {"layers": [entry], "chosen": 0, "tau": 10, "texts": 8, "skipped": []}
     (tmp_path / "layers.json").write_text(json.dumps(results))
+
+
+def test_layers(tmp_path):
+    layers(tmp_path)
     html = page.page([str(tmp_path)])
     assert "recovery@10" in html and "0.500±.250" in html and "data:image/svg" in html
     assert 'id="data"' not in html

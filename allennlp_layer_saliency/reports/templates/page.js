@@ -34,8 +34,12 @@
 
   if (byId("data")) {
     const packed = Uint8Array.from(atob(byId("data").textContent.trim()), (c) => c.charCodeAt(0));
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-    new Response(stream).json().then(start);
+    if (window.DecompressionStream) {
+      const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+      new Response(stream).json().then(start);
+    } else {
+      byId("count").textContent = "This browser is too old to unpack the texts; it needs DecompressionStream.";
+    }
   }
 
   function start(data) {
@@ -113,18 +117,33 @@
       byId("page").textContent = "page " + (page + 1) + " of " + pages;
       byId("previous").disabled = page === 0;
       byId("next").disabled = page === pages - 1;
-      byId("layer-shown").textContent = several ? layers[slider.value] : "";
+      showLayer();
       byId("texts").replaceChildren(
         ...found.slice(page * PER_PAGE, (page + 1) * PER_PAGE).map(card));
     }
 
+    // What is shown stays as it is, but for the colours and what belongs to them.
+    function showLayer() {
+      if (several) {
+        byId("layer-shown").textContent = layers[slider.value];
+        slider.setAttribute("aria-valuetext", "layer " + layers[slider.value]);
+      }
+      for (const view of document.querySelectorAll(".view")) if (view.showLayer) view.showLayer();
+    }
+
+    function parts(heading, texts) {
+      heading.replaceChildren(...texts.flatMap((text) => [element("span", "", text), " "]));
+    }
+
     function card(text) {
       const made = element("article");
-      const parts = [text.id === undefined ? "" + text.n : "" + text.id];
-      if (text.gold !== undefined) parts.push("true: " + text.gold);
+      const said = [text.id === undefined ? "text " + text.n : "" + text.id];
+      if (text.gold !== undefined) said.push("true: " + text.gold);
       if (text.predicted !== undefined)
-        parts.push("predicted: " + text.predicted + (text.p === undefined ? "" : " " + Math.round(100 * text.p) + " %"));
-      made.append(element("h2", "", parts.join("   ")));
+        said.push("predicted: " + text.predicted + (text.p === undefined ? "" : " " + Math.round(100 * text.p) + " %"));
+      const heading = element("h2");
+      parts(heading, said);
+      made.append(heading);
       if (text.gold !== undefined && text.gold !== text.predicted) made.classList.add("wrong");
       const views = element("div", "views");
       for (const view of text.views) if (shown.has(view.source)) views.append(drawView(view));
@@ -139,10 +158,9 @@
     }
 
     function colour(made, share) {
-      const size = Math.abs(share);
-      if (size > 0) made.classList.add(share > 0 ? "for" : "against");
-      if (size > 0.6) made.classList.add("strong");
-      made.style.setProperty("--share", size.toFixed(3));
+      made.classList.toggle("for", share > 0);
+      made.classList.toggle("against", share < 0);
+      made.style.setProperty("--share", Math.abs(share).toFixed(3));
     }
 
     function amount(layer, steps) {
@@ -150,110 +168,158 @@
       return (layer.signed && value > 0 ? "+" : "") + Number(value.toPrecision(2));
     }
 
+    // One stop of the tab key for all of them; arrows go from one to the next, in rows if there are several.
+    function roving(container, rows) {
+      const all = rows.flat();
+      all.forEach((made, i) => { made.tabIndex = i ? -1 : 0; });
+      container.addEventListener("keydown", (event) => {
+        const at = all.indexOf(document.activeElement);
+        const width = rows[0].length;
+        const to = {
+          ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: all.length - 1,
+          ArrowDown: rows.length > 1 ? at + width : undefined,
+          ArrowUp: rows.length > 1 ? at - width : undefined,
+        }[event.key];
+        if (at < 0 || to === undefined || !all[to]) return;
+        event.preventDefault();
+        all[at].tabIndex = -1;
+        all[to].tabIndex = 0;
+        all[to].focus();
+      });
+    }
+
     function drawView(view) {
       const made = element("section", "view");
-      const heading = [];
-      if (data.sources.length > 1) heading.push(data.sources[view.source]);
+      const source = data.sources.length > 1 ? [data.sources[view.source]] : [];
       if (view.error !== undefined) {
-        made.append(element("h3", "", heading.join("")), element("p", "error", view.error));
+        made.append(element("h3", "", source.join("")), element("p", "error", view.error));
         return made;
       }
-      const layer = layerOf(view);
-      if (view.target) heading.push(view.target);
-      if (layer.l !== null) heading.push("layer " + layer.l);
-      if (layer.lost) heading.push("lost " + layer.lost);
-      made.append(element("h3", "", heading.join("   ")));
+      const heading = element("h3");
       const words = element("p", "words");
       const detail = element("p", "detail");
+      const vocabulary = element("p", "vocabulary");
       detail.setAttribute("aria-live", "polite");
       const spans = view.tokens.map((token, i) => {
         const word = element("span", view.special[i] ? "word special" : "word", data.pieces[token]);
-        colour(word, layer.s[i] / STEPS);
-        word.tabIndex = i === 0 ? 0 : -1;
-        word.setAttribute("aria-label", data.pieces[token] + ", " + amount(layer, layer.s[i]));
-        const show = () => explain(view, layer, i, detail, spans);
-        word.addEventListener("mouseenter", show);
-        word.addEventListener("focus", show);
+        for (const event of ["mouseenter", "focus"])
+          word.addEventListener(event, () => explain(layerOf(view), i));
         return word;
       });
       spans.forEach((word, i) => {
         if (view.gaps[i] && i) words.append(" ");
         words.append(word);
       });
-      // One stop of the tab key for a text; arrows go from word to word.
-      words.addEventListener("keydown", (event) => {
-        const at = spans.indexOf(document.activeElement);
-        const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: spans.length - 1 }[event.key];
-        if (at < 0 || to === undefined || !spans[to]) return;
-        event.preventDefault();
-        spans[at].tabIndex = -1;
-        spans[to].tabIndex = 0;
-        spans[to].focus();
-      });
-      made.append(words, detail);
-      if (layer.v && layer.v.length)
-        made.append(element("p", "note vocabulary", "most salient words of the vocabulary: " + listed(layer.v, (score) => (score > 0 ? "+" : "") + score)));
-      if (view.layers.length > 1) made.append(heatMap(view));
+      roving(words, [spans]);
+      made.append(heading, words, detail, vocabulary);
+      const map = view.layers.length > 1 ? heatMap() : null;
+      if (map) made.append(map);
+      made.showLayer = showLayer;
+      showLayer();
       return made;
-    }
 
-    function listed(pairs, shownAs) {
-      const parts = [];
-      for (let i = 0; i < pairs.length; i += 2) parts.push(data.pieces[pairs[i]] + " " + shownAs(pairs[i + 1]));
-      return parts.join(", ");
-    }
-
-    function explain(view, layer, i, detail, spans) {
-      spans.forEach((word) => word.classList.remove("giver"));
-      const lines = [element("b", "", data.pieces[view.tokens[i]]), " " + amount(layer, layer.s[i])];
-      if (layer.d && layer.d[i].length)
-        lines.push("; decodes to: " + listed(layer.d[i], (percent) => percent + " %"));
-      if (layer.f && layer.f[i].length) {
-        const givers = [];
-        for (let k = 0; k < layer.f[i].length; k += 2) {
-          const giver = layer.f[i][k];
-          spans[giver].classList.add("giver");
-          givers.push(data.pieces[view.tokens[giver]] + " (" + (giver + 1) + ") " + amount(layer, layer.f[i][k + 1]));
-        }
-        lines.push("; given by: " + givers.join(", "));
+      function showLayer() {
+        const layer = layerOf(view);
+        const said = [...source];
+        if (view.target) said.push(view.target);
+        if (layer.l !== null) said.push("layer " + layer.l);
+        if (layer.lost) said.push("lost " + Number(layer.lost.toPrecision(2)));
+        parts(heading, said);
+        spans.forEach((word, i) => {
+          colour(word, layer.s[i] / STEPS);
+          word.setAttribute("aria-label", data.pieces[view.tokens[i]] + ", " + amount(layer, layer.s[i]));
+        });
+        const sizes = layer.s.map(Math.abs);
+        explain(layer, sizes.indexOf(Math.max(...sizes)));
+        spans.forEach((word) => word.classList.remove("giver"));
+        vocabulary.hidden = !(layer.v && layer.v.length);
+        if (!vocabulary.hidden) drawVocabulary(layer);
+        for (const row of made.querySelectorAll(".map tbody tr"))
+          row.classList.toggle("chosen", row.dataset.layer === "" + layer.l);
       }
-      detail.replaceChildren(...lines);
-    }
 
-    function heatMap(view) {
-      const details = element("details");
-      details.append(element("summary", "", "all layers"));
-      details.addEventListener("toggle", () => {
-        if (!details.open || details.children.length > 1) return;
-        const scrolled = element("div", "scrolled");
-        scrolled.tabIndex = 0;
-        const table = element("table", "map");
-        const head = table.createTHead().insertRow();
-        head.append(element("th", "", "layer"));
-        for (const token of view.tokens) head.append(element("th", "", data.pieces[token]));
-        const body = table.createTBody();
-        for (const layer of view.layers.slice().reverse()) {
-          const row = body.insertRow();
-          const name = element("th", "", "" + layer.l);
-          name.scope = "row";
-          row.append(name);
-          view.tokens.forEach((token, i) => {
-            const decoded = layer.d && layer.d[i].length ? data.pieces[layer.d[i][0]] : "";
-            const cell = element("td", "", decoded);
-            colour(cell, layer.s[i] / STEPS);
-            cell.title = data.pieces[token] + ", layer " + layer.l + ": " + amount(layer, layer.s[i]);
-            row.append(cell);
-          });
+      function drawVocabulary(layer) {
+        const largest = Math.max(...layer.v.map((value, i) => (i % 2 ? Math.abs(value) : 0)));
+        vocabulary.replaceChildren("most salient words of the vocabulary: ");
+        for (let i = 0; i < layer.v.length; i += 2) {
+          const score = layer.v[i + 1];
+          const word = element("span", "", data.pieces[layer.v[i]] + " " + (score > 0 ? "+" : "") + Number(score.toPrecision(2)));
+          colour(word, largest ? score / largest : 0);
+          vocabulary.append(word, " ");
         }
-        scrolled.append(table);
-        details.append(scrolled);
-      });
-      return details;
+      }
+
+      function explain(layer, i) {
+        spans.forEach((word) => word.classList.remove("giver"));
+        const token = element("b", "", data.pieces[view.tokens[i]]);
+        const lines = [token, " " + amount(layer, layer.s[i])];
+        if (layer !== layerOf(view)) lines.push(" at layer " + layer.l);
+        if (layer.d && layer.d[i].length) {
+          const decoded = [];
+          for (let k = 0; k < layer.d[i].length; k += 2)
+            decoded.push(data.pieces[layer.d[i][k]] + " " + layer.d[i][k + 1] + " %");
+          lines.push("; decodes to: " + decoded.join(", "));
+        }
+        if (layer.f && layer.f[i].length) {
+          const givers = [];
+          for (let k = 0; k < layer.f[i].length; k += 2) {
+            const giver = layer.f[i][k];
+            spans[giver].classList.add("giver");
+            givers.push(data.pieces[view.tokens[giver]] + " (" + (giver + 1) + ") " + amount(layer, layer.f[i][k + 1]));
+          }
+          lines.push("; given by: " + givers.join(", "));
+        }
+        detail.replaceChildren(...lines);
+      }
+
+      function heatMap() {
+        const details = element("details");
+        details.append(element("summary", "", "all layers"));
+        details.addEventListener("toggle", () => {
+          if (!details.open || details.children.length > 1) return;
+          const scrolled = element("div", "scrolled");
+          const table = element("table", "map");
+          const head = table.createTHead().insertRow();
+          head.append(element("th", "", "layer"));
+          for (const token of view.tokens) {
+            const name = element("th", "", data.pieces[token]);
+            name.scope = "col";
+            head.append(name);
+          }
+          const body = table.createTBody();
+          const rows = view.layers.slice().reverse().map((layer) => {
+            const row = body.insertRow();
+            row.dataset.layer = layer.l;
+            const name = element("th", "", "" + layer.l);
+            name.scope = "row";
+            row.append(name);
+            return view.tokens.map((token, i) => {
+              const decoded = layer.d && layer.d[i].length ? data.pieces[layer.d[i][0]] : "";
+              const cell = element("td", "", decoded);
+              colour(cell, layer.s[i] / STEPS);
+              cell.setAttribute("aria-label", data.pieces[token] + ", layer " + layer.l + ", " + amount(layer, layer.s[i]) +
+                (decoded ? ", decodes to " + decoded : ""));
+              for (const event of ["mouseenter", "focus"]) cell.addEventListener(event, () => explain(layer, i));
+              row.append(cell);
+              return cell;
+            });
+          });
+          roving(body, rows);
+          scrolled.append(table);
+          details.append(scrolled);
+          showLayer();
+        });
+        return details;
+      }
     }
 
     for (const id of ["search", "gold", "predicted", "wrong", "lowest", "highest", "order"])
       byId(id).addEventListener("input", () => { page = 0; draw(); });
-    slider.addEventListener("input", draw);
+    slider.addEventListener("input", showLayer);
+    const narrow = window.matchMedia("(max-width: 40rem)");
+    const fold = () => { byId("filters").open = !narrow.matches; };
+    narrow.addEventListener("change", fold);
+    fold();
     byId("previous").addEventListener("click", () => { page -= 1; draw(); });
     byId("next").addEventListener("click", () => { page += 1; draw(); });
     byId("controls").addEventListener("submit", (event) => event.preventDefault());
