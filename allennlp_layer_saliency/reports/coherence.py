@@ -85,7 +85,9 @@ def figure(results: Dict[str, Any]) -> Optional["Figure"]:
             axes.fill_between(layers, low, high, alpha=0.25, color=line.get_color(), linewidth=0)
         axes.set_title(title.format(tau=results["tau"]))
         axes.set_xlabel("layer")
-        axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+        low, high = axes.get_ylim()
+        # From 0 on, and with as much room above the marks as matplotlib leaves.
+        axes.set_ylim(min(0, low), high + 0.05 * (high - min(0, low)))
     if len(heads(results)) > 1:
         axes.legend()
     return made

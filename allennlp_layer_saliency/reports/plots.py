@@ -166,8 +166,8 @@ def curves(rows: Dict[str, Dict[str, Any]], metric: str, axes: Optional["Axes"] 
         (line,) = axes.plot(
             RATIOS,
             [point["mean"] for point in points],
-            # The colours come again from the tenth on.
-            ("-", "--", ":", "-.")[i // 10 % 4],
+            # Colours alone are not told apart by everybody.
+            ("-", "--", ":", "-.")[i % 4],
             label=verbatim(row),
             linewidth=1.2,
         )

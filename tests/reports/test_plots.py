@@ -126,6 +126,8 @@ def test_curves(axes):
     band = axes.collections[0].get_paths()[0].get_extents()
     assert (band.ymin, band.ymax) == pytest.approx((0.25 + 0.05 - 0.1, 0.25 + 0.5 + 0.1))
     assert axes.get_title() == "probability after deletion"
+    looks = {(line.get_color(), line.get_linestyle()) for line in axes.lines}
+    assert len({colour for colour, _ in looks}) == len({style for _, style in looks}) == 2
     assert axes.get_legend() is None
     legend = plots.curves(ROWS, "deletion_auc").get_legend()
     assert drawn(legend.get_texts()) == ["_a$_$b", "b"]
