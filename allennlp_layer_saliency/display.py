@@ -43,6 +43,11 @@ def scores(explanation: JsonDict, number: int) -> List[float]:
     return explanation.get(f"signed_{number}", explanation[f"grad_input_{number}"])
 
 
+def layer_entries(explanation: JsonDict) -> List[JsonDict]:
+    """The explanation at each of its layers, with what is said of all of them; of one, itself."""
+    return [{**explanation, **layer} for layer in explanation.get("layers", [explanation])]
+
+
 def largest_score(explanation: JsonDict) -> float:
     """The largest absolute score of all texts."""
     every = (s for number in text_numbers(explanation) for s in scores(explanation, number))
@@ -130,8 +135,7 @@ class Explanation(Dict[str, Any]):
     def _entries(self) -> Iterator[Tuple[str, JsonDict]]:
         """Each explained score at each layer, and what it is."""
         for instance in self.values():
-            for layer in instance.get("layers", [instance]):
-                entry = {**instance, **layer}
+            for entry in layer_entries(instance):
                 parts = [described(entry["target"])] if "target" in entry else []
                 parts += [f"layer {entry['layer']}"] if "layer" in entry else []
                 yield "  ".join(parts), entry

@@ -314,13 +314,8 @@ def _rows(number: int, line: JsonDict) -> Iterator[JsonDict]:
 
 def _instance(rows: pandas.DataFrame) -> JsonDict:
     """One explained score, with its layers if there are several."""
-    layers = list(rows["layer"].drop_duplicates())
-    entries = []
-    for layer in layers:
-        own = rows[rows["layer"].isna() if pandas.isna(layer) else rows["layer"] == layer]
-        entries.append(_entry(own, layer))
-    first = next(own for own in [rows[rows["layer"].isna()], rows] if len(own))
-    first = first[first["layer"].isna() | (first["layer"] == layers[0])]
+    # Rows without a layer are the mean over several, and come first.
+    first, *layers = (of_layer for _, of_layer in rows.groupby("layer", sort=False, dropna=False))
     instance: JsonDict = {}
     for text, of_text in first.groupby("text", sort=True):
         instance[f"tokens_{text}"] = of_text["token"].tolist()
@@ -328,13 +323,14 @@ def _instance(rows: pandas.DataFrame) -> JsonDict:
             None if pandas.isna(start) else [int(start), int(end)]
             for start, end in zip(of_text["start"], of_text["end"])
         ]
-    instance.update(entries[0])
-    if len(entries) > 1:
-        instance["layers"] = entries[1:]
+    instance.update(_entry(first))
+    if layers:
+        instance["layers"] = [_entry(of_layer) for of_layer in layers]
     return instance
 
 
-def _entry(rows: pandas.DataFrame, layer: Any) -> JsonDict:
+def _entry(rows: pandas.DataFrame) -> JsonDict:
+    layer = rows.iloc[0]["layer"]
     entry: JsonDict = {} if pandas.isna(layer) else {"layer": int(layer)}
     for text, of_text in rows.groupby("text", sort=True):
         entry[f"grad_input_{text}"] = of_text["grad_input"].astype(float).tolist()

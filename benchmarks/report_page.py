@@ -15,7 +15,7 @@ import shutil
 import statistics
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Dict, Iterator, List
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from allennlp_layer_saliency.reports import plots
+from allennlp_layer_saliency.reports.intervals import with_half_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,11 +49,7 @@ def print_table(results: Dict[str, Any]) -> None:
 
 def cell(entry: Dict[str, Any], name: str) -> str:
     """A layer's mean of a measure, and half the width of its interval."""
-    shown, interval = f"{entry[name]:.3f}", entry["intervals"][name]
-    if interval is None:
-        return shown
-    half = f"{(interval[1] - interval[0]) / 2:.3f}"
-    return f"{shown}±{half[1:] if half.startswith('0') else half}"
+    return with_half_width(entry[name], entry["intervals"][name])
 
 
 def plot(results: Dict[str, Any], path: str) -> bool:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from allennlp_layer_saliency.evaluation.comparison import COSTS, LOWER_IS_BETTER, METRICS
 from allennlp_layer_saliency.reports import plots
+from allennlp_layer_saliency.reports.intervals import with_half_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -176,13 +177,8 @@ def table(results: Dict[str, Any], metrics: List[str]) -> pandas.DataFrame:
 def _cell(values: Optional[Dict[str, Any]]) -> str:
     if values is None:
         return ""
-    # Three decimals, or as many as leave two digits of a small number.
-    digits = 3 if abs(values["mean"]) >= 0.01 or values["mean"] == 0 else 5
-    shown = f"{values['mean']:.{digits}f}"
-    if values["low"] is None:
-        return shown
-    half = f"{(values['high'] - values['low']) / 2:.{digits}f}"
-    return f"{shown}±{half[1:] if half.startswith('0') else half}"
+    interval = None if values["low"] is None else (values["low"], values["high"])
+    return with_half_width(values["mean"], interval)
 
 
 def note(results: Dict[str, Any], intervals: bool = True) -> str:

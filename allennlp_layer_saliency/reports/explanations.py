@@ -2,12 +2,12 @@
 
 import json
 import os
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
 
-from allennlp_layer_saliency.display import described, plain, scores, text_numbers
+from allennlp_layer_saliency.display import described, layer_entries, plain, scores, text_numbers
 
 # Scores and amounts are drawn, not computed with: so many steps from 0 to the largest.
 STEPS = 100
@@ -59,11 +59,11 @@ def read(path: str) -> Iterator[Text]:
             yield Text(number, content)
 
 
-def compact(files: Dict[str, Sequence[Text]]) -> JsonDict:
+def compact(files: Mapping[str, Sequence[Text]]) -> JsonDict:
     """
     # Parameters
 
-    files : `Dict[str, Sequence[Text]]`
+    files : `Mapping[str, Sequence[Text]]`
         For each source (an interpreter) its explanations. The same text has the same number, or the
         same `id`, in each.
 
@@ -99,28 +99,24 @@ def of_comparison(lines: Sequence[Text]) -> Dict[str, List[Text]]:
     """examples.jsonl of `allennlp saliency compare` as one file of explanations for each row."""
     files: Dict[str, List[Text]] = {}
     for _, line in lines:
-        content: JsonDict = {key: line[key] for key in ("id",) if key in line}
+        # A text that could not be read is of no row.
         if "row" not in line:
             continue
+        content: JsonDict = {"id": line["id"]} if "id" in line else {}
         if "error" in line:
             content["error"] = line["error"]
         else:
-            signed = "absolute" if min(line["scores"]) >= 0 else "signed"
-            content.update(
-                {
-                    "label": line["predicted"],
-                    "gold_label": line["label"],
-                    "probs": [line["probability"]],
-                    "saliency": {
-                        "instance_1": {
-                            "tokens_1": line["tokens"],
-                            "offsets_1": line["offsets"],
-                            "grad_input_1": line["scores"],
-                            **({"signed_1": line["scores"]} if signed == "signed" else {}),
-                        }
-                    },
-                }
-            )
+            instance = {
+                "tokens_1": line["tokens"],
+                "offsets_1": line["offsets"],
+                "grad_input_1": line["scores"],
+            }
+            if min(line["scores"]) < 0:
+                instance["signed_1"] = line["scores"]
+            content["label"] = line["predicted"]
+            content["gold_label"] = line["label"]
+            content["probs"] = [line["probability"]]
+            content["saliency"] = {"instance_1": instance}
         files.setdefault(line["row"], []).append(Text(line["example"], content))
     return files
 
@@ -154,16 +150,12 @@ def _view(instance: JsonDict, name: str, pieces: Pieces) -> JsonDict:
             gaps.append(int(offsets is None or end is None or offsets[0] > end))
             end = None if offsets is None else offsets[1]
     view: JsonDict = {"tokens": tokens, "gaps": gaps, "special": special}
-    if "target" in instance or "layers" in instance:
-        first = instance.get("layers", [instance])[0]
-        if "target" in first:
-            view["target"] = described(first["target"])
+    entries = layer_entries(instance)
+    if "target" in entries[0]:
+        view["target"] = described(entries[0]["target"])
     elif name != "instance_1":
         view["target"] = name.replace("_", " ")
-    view["layers"] = [
-        _layer({**instance, **layer}, numbers, pieces)
-        for layer in instance.get("layers", [instance])
-    ]
+    view["layers"] = [_layer(entry, numbers, pieces) for entry in entries]
     return view
 
 

@@ -45,20 +45,20 @@ def page(paths: Sequence[str]) -> str:
         )
     if folders:
         return _of_folder(folders[0])
-    files: Dict[str, Sequence[Text]] = {}
+    files: Dict[str, List[Text]] = {}
     for path in paths:
         name = source_name(path)
         # Files of one name in different folders are told apart by their paths.
         files[path if name in files else name] = list(read(path))
-    return to_html(files, title=", ".join(files))
+    return _rendered(", ".join(files), data=compact(files))
 
 
-def to_html(explanations: Dict[str, Sequence[Any]], title: str = "Explanations") -> str:
+def to_html(explanations: Dict[str, Sequence[JsonDict]], title: str = "Explanations") -> str:
     """
     # Parameters
 
-    explanations : `Dict[str, Sequence[Any]]`
-        By the interpreters' names. Outputs of the `saliency` predictor (`JsonDict`), in the inputs' order.
+    explanations : `Dict[str, Sequence[JsonDict]]`
+        By the interpreters' names. Outputs of the `saliency` predictor, in the inputs' order.
     title : `str`
 
     # Returns
@@ -67,10 +67,7 @@ def to_html(explanations: Dict[str, Sequence[Any]], title: str = "Explanations")
         A page that needs neither network nor other files.
     """
     files = {
-        name: [
-            line if isinstance(line, Text) else Text(number, line)
-            for number, line in enumerate(lines, start=1)
-        ]
+        name: [Text(number, line) for number, line in enumerate(lines, start=1)]
         for name, lines in explanations.items()
     }
     return _rendered(title, data=compact(files))

@@ -20,6 +20,7 @@ from allennlp_layer_saliency.display import (
     POSITIVE,
     colours,
     described,
+    layer_entries,
     plain,
     scores,
     text_numbers,
@@ -200,8 +201,7 @@ def _tokens(explanation: JsonDict) -> List[str]:
 
 
 def _layers(explanation: JsonDict) -> List[JsonDict]:
-    """Each layer's entry, with what the instance says of all."""
-    entries = [{**explanation, **layer} for layer in explanation.get("layers", [explanation])]
+    entries = layer_entries(explanation)
     if not all("layer" in entry for entry in entries):
         raise ConfigurationError(
             "explanation: one of layers is wanted, as decoded-layer-saliency gives; this one names none"

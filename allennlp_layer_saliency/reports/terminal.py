@@ -18,6 +18,7 @@ from rich.text import Text
 from allennlp_layer_saliency.display import (
     coloured_text,
     described,
+    layer_entries,
     plain,
     shown_pieces,
     text_numbers,
@@ -41,8 +42,7 @@ def render(line: JsonDict) -> Iterator[Text]:
         yield Text(f"{where}{line['error']}", style="bold red")
         return
     for instance in line["saliency"].values():
-        for shown in instance.get("layers", [instance]):
-            explanation = {**instance, **shown}
+        for explanation in layer_entries(instance):
             yield _heading(line, explanation)
             for number in text_numbers(explanation):
                 yield coloured_text(explanation, number, indent="  ")
