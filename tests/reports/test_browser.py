@@ -96,8 +96,10 @@ def explanations():
 
 
 def test_nothing_of_the_input_is_markup(opened):
-    browser = opened(page.to_html(explanations(), title=EVIL))
+    ours, simple = explanations().values()
+    browser = opened(page.to_html({EVIL: ours, "simple": simple}, title=EVIL))
     assert EVIL in found(browser, "h1")[0].text
+    assert EVIL in found(browser, "#sources")[0].text
     assert [word.text for word in found(browser, ".word")][:3] == ["<s>", EVIL, "ly"]
     assert EVIL in found(browser, "article h2")[0].text
     assert any(EVIL in error.text for error in found(browser, ".error"))
