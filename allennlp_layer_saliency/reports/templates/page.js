@@ -91,6 +91,10 @@
       });
     }
 
+    function isWrong(text) {
+      return text.gold !== undefined && text.predicted !== undefined && text.gold !== text.predicted;
+    }
+
     function matching() {
       const words = byId("search").value.toLowerCase();
       const [gold, predicted] = [byId("gold").value, byId("predicted").value];
@@ -99,7 +103,7 @@
         text.search.includes(words) &&
         (!gold || text.gold === gold) &&
         (!predicted || text.predicted === predicted) &&
-        (!byId("wrong").checked || (text.gold !== undefined && text.gold !== text.predicted)) &&
+        (!byId("wrong").checked || isWrong(text)) &&
         (text.p === undefined || (text.p >= low && text.p <= high)));
       const order = byId("order").value;
       if (order !== "given") {
@@ -144,7 +148,7 @@
       const heading = element("h2");
       parts(heading, said);
       made.append(heading);
-      if (text.gold !== undefined && text.gold !== text.predicted) made.classList.add("wrong");
+      if (isWrong(text)) made.classList.add("wrong");
       const views = element("div", "views");
       for (const view of text.views) if (shown.has(view.source)) views.append(drawView(view));
       made.append(views);
