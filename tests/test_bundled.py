@@ -5,10 +5,12 @@ import re
 import subprocess
 import sys
 
+import matplotlib
 import pytest
 
 from allennlp_layer_saliency.reports.terminal import render
 from tests.conftest import ROOT
+from tests.reports.test_plots import ROWS
 
 ARCHIVE = "fixtures/sst2-classifier.tar.gz"
 SAMPLE = ROOT / "fixtures" / "sst2_sample.jsonl"
@@ -112,10 +114,17 @@ def test_the_readmes_example(tmp_path):
         assert instance["tokens_1"][best] == word
 
 
-def test_the_readmes_python(monkeypatch, capsys):
+def test_the_readmes_python(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(ROOT)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
-    exec(code, {})
+    # The third, of another package, is test_export's.
+    code, plots, _ = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    known = {}
+    exec(code, known)
     scores = json.loads(capsys.readouterr().out)
     assert len(scores) > 5 and any(score > 0 for score in scores)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "OUT").mkdir()
+    (tmp_path / "OUT" / "comparison.json").write_text(json.dumps({"rows": ROWS}))
+    matplotlib.use("Agg")
+    exec(plots, known)
