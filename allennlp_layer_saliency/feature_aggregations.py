@@ -16,7 +16,6 @@ BASELINES = ("zero", "mask")
 class FeatureAggregation(Registrable):
     """From a layer's hidden states and gradients to one weight per position."""
 
-    default_implementation = "gradient-x-input"
     # Whether gradients are wanted at other states than the layer's own, and not there.
     resumes = False
     # Whether states of masked inputs are wanted.
@@ -151,6 +150,11 @@ class IntegratedGradients(FeatureAggregation):
     def __call__(self, at: LayerState) -> List[Weights]:
         baseline = at.masked_states() if self.needs_mask else torch.zeros_like(at.hidden_states)
         return paths.integrated_gradients(at, baseline, self.steps, self.rule)
+
+
+def default_aggregation() -> IntegratedGradients:
+    """What the interpreters take where no aggregation is named; docs/results has the reasons."""
+    return IntegratedGradients(steps=1, rule="midpoint")
 
 
 @FeatureAggregation.register("smooth-gradient")

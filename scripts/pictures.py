@@ -23,7 +23,6 @@ INTERPRETERS: Dict[str, Any] = {
     "decoded": {
         "type": "decoded-layer-saliency",
         "layer": "all",
-        "aggregation": {"type": "gradient-x-input"},
     },
     "simple_gradient": {"type": "simple-gradient"},
 }

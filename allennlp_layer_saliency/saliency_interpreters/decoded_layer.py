@@ -7,7 +7,7 @@ from torch import Tensor
 from allennlp_layer_saliency.core.explanation import LayerExplanation
 from allennlp_layer_saliency.core.paths import LayerState, Weights
 from allennlp_layer_saliency.core.scoring import decoded_contributions, lost
-from allennlp_layer_saliency.feature_aggregations import FeatureAggregation, GradientXInput
+from allennlp_layer_saliency.feature_aggregations import FeatureAggregation, default_aggregation
 from allennlp_layer_saliency.lm_heads import LMHead
 from allennlp_layer_saliency.saliency_interpreters.decoded import DecodingInterpreter, most_salient
 from allennlp_layer_saliency.text_layout import Inputs
@@ -24,15 +24,16 @@ class DecodedLayerSaliency(DecodingInterpreter):
     # Parameters
 
     predictor : `Predictor`
-    layer : `Union[int, str, List[int]]`, optional (default = `-2`)
+    layer : `Union[int, str, List[int]]`, optional (default = `1`)
         The layer l: an index (0 is the embedding output, -1 the last block's output), a list, "all", or
         "auto", the layer that `coherence` names.
-    aggregation : `FeatureAggregation`, optional (default = `gradient-x-input`)
-        g: from hidden states and gradients to one weight per position.
+    aggregation : `FeatureAggregation`, optional
+        g: from hidden states and gradients to one weight per position. Left out: `integrated-gradients`
+        with one step, at the midpoint between a masked input's state and the input's.
     lm_head : `LMHead`, optional
         f_lm. Left out: the head of the pre-trained model that the classifier was built from.
-    tau : `int`, optional (default = `10`)
-        τ: how many top-ranked vocabulary items each position may contribute to; None means all.
+    tau : `int`, optional
+        τ: how many top-ranked vocabulary items each position may contribute to. Left out: all.
     normalise : `str`, optional (default = `"input"`)
         "input": what comes out of a position is shared out among the input's pieces, and saliency is
         conserved. "vocabulary": each piece takes the probability that the head gives it.
@@ -60,10 +61,10 @@ class DecodedLayerSaliency(DecodingInterpreter):
     def __init__(
         self,
         predictor: Predictor,
-        layer: Union[int, str, List[int]] = -2,
+        layer: Union[int, str, List[int]] = 1,
         aggregation: Optional[FeatureAggregation] = None,
         lm_head: Optional[LMHead] = None,
-        tau: Optional[int] = 10,
+        tau: Optional[int] = None,
         normalise: str = "input",
         target: str = "logit",
         target_class: Optional[Union[str, int]] = None,
@@ -74,7 +75,7 @@ class DecodedLayerSaliency(DecodingInterpreter):
         transformer: Optional[str] = None,
         coherence: Optional[str] = None,
     ) -> None:
-        aggregation = aggregation or GradientXInput()
+        aggregation = aggregation or default_aggregation()
         super().__init__(
             predictor=predictor,
             layer=layer,

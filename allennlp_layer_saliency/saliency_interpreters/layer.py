@@ -7,7 +7,7 @@ from allennlp.predictors import Predictor
 from allennlp_layer_saliency.core.explanation import LayerExplanation
 from allennlp_layer_saliency.core.paths import LayerState, Weights
 from allennlp_layer_saliency.core.scoring import token_scores
-from allennlp_layer_saliency.feature_aggregations import FeatureAggregation, GradientXInput
+from allennlp_layer_saliency.feature_aggregations import FeatureAggregation, default_aggregation
 from allennlp_layer_saliency.saliency_interpreters.layer_interpreter import LayerInterpreter
 from allennlp_layer_saliency.text_layout import Inputs
 
@@ -26,11 +26,12 @@ class LayerSaliency(LayerInterpreter):
     # Parameters
 
     predictor : `Predictor`
-    layer : `Union[int, str, List[int]]`, optional (default = `-2`)
+    layer : `Union[int, str, List[int]]`, optional (default = `1`)
         The layer l: an index (0 is the embedding output, -1 the last block's output), a list, "all", or
         "auto", the layer that `coherence` names.
-    aggregation : `FeatureAggregation`, optional (default = `gradient-x-input`)
-        g: from hidden states and gradients to one weight per position.
+    aggregation : `FeatureAggregation`, optional
+        g: from hidden states and gradients to one weight per position. Left out: `integrated-gradients`
+        with one step, at the midpoint between a masked input's state and the input's.
     target : `str`, optional (default = `"logit"`)
         The explained score: "logit" or "log-probability".
     target_class : `Union[str, int]`, optional
@@ -52,7 +53,7 @@ class LayerSaliency(LayerInterpreter):
     def __init__(
         self,
         predictor: Predictor,
-        layer: Union[int, str, List[int]] = -2,
+        layer: Union[int, str, List[int]] = 1,
         aggregation: Optional[FeatureAggregation] = None,
         target: str = "logit",
         target_class: Optional[Union[str, int]] = None,
@@ -62,7 +63,7 @@ class LayerSaliency(LayerInterpreter):
         transformer: Optional[str] = None,
         coherence: Optional[str] = None,
     ) -> None:
-        aggregation = aggregation or GradientXInput()
+        aggregation = aggregation or default_aggregation()
         super().__init__(
             predictor=predictor,
             layer=layer,

@@ -163,10 +163,14 @@ class LayerInterpreter(SaliencyInterpreter):
         self._one_by_one = aggregation is not None and aggregation.one_by_one
         self._masked_states = MaskedStates(self._states_of_masked, list(self._model.parameters()))
         needs_mask = aggregation is not None and aggregation.needs_mask
-        if needs_mask and not self.tokenizer.mask_token:
+        # Causal language models have no mask token; one that stands for no word in particular will do.
+        self._mask_id = self.tokenizer.mask_token_id
+        if self._mask_id is None:
+            self._mask_id = self.tokenizer.unk_token_id
+        if needs_mask and self._mask_id is None:
             raise ConfigurationError(
-                'aggregation: the classifier\'s tokenizer has no mask token, which baseline "mask" '
-                'needs; use "zero"'
+                "aggregation: the classifier's tokenizer has neither a mask token nor an unknown token, "
+                'one of which baseline "mask" needs; use "zero"'
             )
 
     def saliency_interpret_from_json(self, inputs: JsonDict) -> Explanation:
@@ -345,7 +349,7 @@ class LayerInterpreter(SaliencyInterpreter):
             indexed = self.indexed(tensors, name)
             ids = indexed["token_ids"]
             kept = (ids.unsqueeze(-1) == special.to(ids.device)).any(-1)
-            indexed["token_ids"] = ids.masked_fill(~kept, self.tokenizer.mask_token_id)
+            indexed["token_ids"] = ids.masked_fill(~kept, self._mask_id)
             texts.append(indexed)
         layout = TextLayout.of(self._model, self.transformer, texts)
         return {layer: states[0] for layer, states in self._states(tensors, layout).items()}

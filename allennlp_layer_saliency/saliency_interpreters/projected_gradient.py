@@ -26,6 +26,7 @@ class ProjectedGradientSaliency(DecodingInterpreter):
     # Parameters
 
     predictor : `Predictor`
+    layer : `Union[int, str, List[int]]`, optional (default = `-1`)
     decoded_top_k : `int`, optional (default = `10`)
         Decoded tokens listed per position.
     **others
@@ -35,9 +36,9 @@ class ProjectedGradientSaliency(DecodingInterpreter):
     def __init__(
         self,
         predictor: Predictor,
-        layer: Union[int, str, List[int]] = -2,
+        layer: Union[int, str, List[int]] = -1,
         lm_head: Optional[LMHead] = None,
-        tau: Optional[int] = 10,
+        tau: Optional[int] = None,
         normalise: str = "input",
         target: str = "logit",
         target_class: Optional[Union[str, int]] = None,

@@ -13,7 +13,6 @@ from allennlp.common.checks import ConfigurationError
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.training.metrics import Metric
 
-from allennlp_layer_saliency.allennlp_access import transformer_indexer
 from allennlp_layer_saliency.core.paths import Weights
 from allennlp_layer_saliency.saliency_interpreters import batching, layer_interpreter
 from tests.conformance.rows import ROWS
@@ -35,6 +34,8 @@ def interpreters(row, predictor, **more):
         if name == "projected-gradient-saliency" and not row.projectable:
             continue
         settings = {**row.settings, **more}
+        if name != "projected-gradient-saliency":
+            settings["aggregation"] = "gradient-x-input"
         if name == "layer-saliency":
             settings = {k: v for k, v in settings.items() if k not in ("tau", "lm_head")}
         yield make(predictor, type=name, **settings)
@@ -42,13 +43,8 @@ def interpreters(row, predictor, **more):
 
 def resuming(row, predictor, **more):
     """Interpreters that run the blocks above the layer again."""
-    indexer = transformer_indexer(predictor._dataset_reader)[1]
-    baseline = "mask" if indexer._tokenizer.mask_token else "zero"
     for name, aggregation in (
-        (
-            "decoded-layer-saliency",
-            {"type": "integrated-gradients", "steps": 3, "baseline": baseline},
-        ),
+        ("decoded-layer-saliency", {"type": "integrated-gradients", "steps": 3}),
         ("layer-saliency", {"type": "smooth-gradient", "samples": 3}),
     ):
         yield make(predictor, type=name, aggregation=aggregation, **row.settings, **more)
@@ -331,9 +327,7 @@ def test_integrated_gradients_are_complete(built):
     row, predictor, lines = built
     if row.name == "bfloat16":
         return  # its scores have three digits
-    indexer = transformer_indexer(predictor._dataset_reader)[1]
-    baseline = "mask" if indexer._tokenizer.mask_token else "zero"
-    aggregation = {"type": "integrated-gradients", "steps": 64, "baseline": baseline}
+    aggregation = {"type": "integrated-gradients", "steps": 64}
     for name in ("layer-saliency", "decoded-layer-saliency"):
         settings = {} if name == "layer-saliency" else {"tau": None, "special_tokens": "keep"}
         interpreter = make(

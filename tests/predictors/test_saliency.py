@@ -253,13 +253,13 @@ def test_gzip_and_console_output(archive, tmp_path, capsys):
 
 def test_an_interpreter_from_a_file_an_object_or_a_name(roberta_folder, tmp_path):
     path = tmp_path / "interpreter.jsonnet"
-    path.write_text('local n = 2; { type: "layer-saliency", layer: n }  // a comment')
+    path.write_text('local n = 1; { type: "layer-saliency", layer: n }  // a comment')
     line = {"sentence": "good"}
-    config = {"type": "layer-saliency", "layer": 2}
+    config = {"type": "layer-saliency", "layer": 1}
     for interpreter in (str(path), config, "layer-saliency"):
         out = saliency_predictor(roberta_folder, interpreter=interpreter).predict_json(line)
-        assert out["saliency"]["instance_1"]["layer"] == 2
-    assert config == {"type": "layer-saliency", "layer": 2}
+        assert out["saliency"]["instance_1"]["layer"] == 1
+    assert config == {"type": "layer-saliency", "layer": 1}
 
 
 @pytest.mark.parametrize(

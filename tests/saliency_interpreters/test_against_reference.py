@@ -157,7 +157,13 @@ def test_special_tokens(explained_model, language_model, special_tokens):
 def test_targets(explained_model, settings, score):
     text = SENTENCES[0]
     (instance,) = interpret(
-        explained_model, [text], False, type="layer-saliency", layer=1, **settings
+        explained_model,
+        [text],
+        False,
+        type="layer-saliency",
+        layer=1,
+        aggregation="gradient-x-input",
+        **settings,
     )
     hidden, gradient, _, value = reference.hidden_state_and_gradient(
         explained_model, text, 1, score

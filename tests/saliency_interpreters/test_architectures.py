@@ -31,7 +31,9 @@ def test_layer_saliency(built):
     _, predictor, _ = built
     lines = [{"sentence": sentence} for sentence in SENTENCES]
     for layer in (0, 2, 3):
-        out = interpreter(predictor, type="layer-saliency", layer=layer)
+        out = interpreter(
+            predictor, type="layer-saliency", layer=layer, aggregation="gradient-x-input"
+        )
         for sentence, result in zip(SENTENCES, out.saliency_interpret_batch_json(lines)):
             hidden, gradient, _, value = reference.hidden_state_and_gradient(
                 predictor, sentence, layer
@@ -43,7 +45,12 @@ def test_layer_saliency(built):
 
 def test_decoded_layer_saliency(built):
     model_type, predictor, path = built
-    config = {"type": "decoded-layer-saliency", "layer": 2, "tau": None, "special_tokens": "keep"}
+    config = {
+        "type": "decoded-layer-saliency",
+        "layer": 2,
+        "aggregation": "gradient-x-input",
+        "special_tokens": "keep",
+    }
     text = SENTENCES[3]
     out = interpreter(predictor, **config).saliency_interpret_from_json({"sentence": text})[
         "instance_1"

@@ -310,7 +310,7 @@ def test_the_premise_is_one_and_the_hypothesis_two(tmp_path):
 @pytest.mark.parametrize("how", ["sum", "mean", "max"])
 def test_words_score_what_their_pieces_do(tmp_path, how):
     predictor, lines = rows.words()(tmp_path)
-    config = {"layer": 1, "word_aggregation": how}
+    config = {"layer": 1, "aggregation": "gradient-x-input", "word_aggregation": how}
     (out,) = (
         make(predictor, "layer-saliency", **config).saliency_interpret_from_json(lines[0]).values()
     )

@@ -112,7 +112,12 @@ def test_a_tokenizer_without_a_mask(tmp_path):
     predictor, lines = rows.architecture("gpt2")(tmp_path)
     indexer = predictor._dataset_reader._token_indexers["tokens"]
     indexer._tokenizer.mask_token = None
-    with pytest.raises(ConfigurationError, match='no mask token.*use "zero"'):
+    by_unknown = make(predictor, integrated()).saliency_interpret_from_json(lines[0])
+    indexer._tokenizer.mask_token = indexer._tokenizer.unk_token
+    by_mask = make(predictor, integrated()).saliency_interpret_from_json(lines[0])
+    assert by_unknown["instance_1"]["signed_1"] == by_mask["instance_1"]["signed_1"]
+    indexer._tokenizer.mask_token = indexer._tokenizer.unk_token = None
+    with pytest.raises(ConfigurationError, match='neither a mask token nor an unknown.*use "zero"'):
         make(predictor, integrated())
     out = make(predictor, integrated(baseline="zero")).saliency_interpret_from_json(lines[0])
     assert any(out["instance_1"]["signed_1"])

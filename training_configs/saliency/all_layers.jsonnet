@@ -1,7 +1,6 @@
-// Every layer from one forward and one backward pass, by Grad-CAM.
+// Every layer: one forward pass, and one more of the blocks above each layer.
 {
   type: "decoded-layer-saliency",
   layer: "all",
-  aggregation: { type: "grad-cam" },
   decoded_top_k: 3,
 }

@@ -2,14 +2,15 @@
 {
   type: "decoded-layer-saliency",
   // 0 is the embedding output, -1 the last block's output; also a list of layers, or "all".
-  layer: -2,
-  // Or gradient-norm, grad-cam, integrated-gradients, smooth-gradient.
-  aggregation: { type: "gradient-x-input" },
+  layer: 1,
+  // One gradient, at the midpoint between a masked input and the input. For the gradient at the input itself, as
+  // in the paper, layer -2 and gradient-x-input, gradient-norm or grad-cam; or smooth-gradient.
+  aggregation: { type: "integrated-gradients", steps: 1, rule: "midpoint" },
   // lm_head: left out, the head of the pretrained model that the classifier was built from. Else:
   // lm_head: { type: "pretrained", model_name: "roberta-base" },
   // lm_head: { type: "from-archive", archive_file: "masked_lm.tar.gz" },
   // lm_head: { type: "tied-embeddings" },
-  tau: 10,
+  tau: null,
   normalise: "input",
   target: "logit",
   special_tokens: "zero",

@@ -1,6 +1,6 @@
 // Layer saliency without decoding: the ablation.
 {
   type: "layer-saliency",
-  layer: -2,
-  aggregation: { type: "gradient-x-input" },
+  layer: 1,
+  aggregation: { type: "integrated-gradients", steps: 1, rule: "midpoint" },
 }
