@@ -21,11 +21,15 @@ def interpreter(predictor: Predictor, **config: Any) -> SaliencyInterpreter:
 
 
 def decoded(predictor: Predictor, **config: Any) -> SaliencyInterpreter:
-    return interpreter(predictor, type="decoded-layer-saliency", **config)
+    """With one gradient and a τ of 10, unless `config` says otherwise."""
+    settings = {"aggregation": "gradient-x-input", "tau": 10, **config}
+    return interpreter(predictor, type="decoded-layer-saliency", **settings)
 
 
 def undecoded(predictor: Predictor, **config: Any) -> SaliencyInterpreter:
-    return interpreter(predictor, type="layer-saliency", **config)
+    return interpreter(
+        predictor, type="layer-saliency", **{"aggregation": "gradient-x-input", **config}
+    )
 
 
 def through_predictor(
