@@ -28,7 +28,7 @@ setup(
         "allennlp_layer_saliency": ["py.typed"],
         "allennlp_layer_saliency.reports": ["templates/*"],
     },
-    python_requires=">=3.8,<3.11",
+    python_requires=">=3.8,<3.13",
     install_requires=[
         "allennlp==2.10.1",
         "allennlp-models==2.10.1",
