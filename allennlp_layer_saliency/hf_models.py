@@ -88,6 +88,25 @@ _POSITIONS_AFTER_PADDING = (
 )
 
 
+def _load_from_state_dict(
+    self: PreTrainedModel, state_dict: Dict[str, Any], prefix: str, *args: Any
+) -> None:
+    """
+    Load weights that an earlier version of transformers saved.
+
+    Position numbers and causal masks were saved until 4.31, and are computed since. `from_pretrained`
+    passes over them; AllenNLP's own loading refuses an archive in which it finds them.
+    """
+    for name, module in self.named_modules(prefix=prefix.rstrip(".")):
+        for buffer in module._non_persistent_buffers_set:
+            state_dict.pop(f"{name}.{buffer}" if name else buffer, None)
+    torch.nn.Module._load_from_state_dict(self, state_dict, prefix, *args)
+
+
+# No version choice helps: AllenNLP knows no hook for keys that it does not expect.
+PreTrainedModel._load_from_state_dict = _load_from_state_dict  # type: ignore[assignment]
+
+
 class Layers(NamedTuple):
     """
     A transformer's layers.
@@ -400,6 +419,7 @@ def load_classifier(
             f"{model_name!r} is not supported: it has {config.num_labels} outputs for {kind}; a classifier "
             "that chooses one of several classes is wanted"
         )
+    config = model.config  # what was given may have been copied
     config.id2label = {int(index): label for index, label in config.id2label.items()}
     config._name_or_path = base
     if reads_last_position(config):
