@@ -3,7 +3,11 @@
 AllenNLP's plugin loader imports this module only, so it imports everything that registers itself.
 """
 
-from allennlp_layer_saliency import (
+from allennlp_layer_saliency.requirements import check_requirements
+
+check_requirements()
+
+from allennlp_layer_saliency import (  # noqa: E402
     commands,
     dataset_readers,
     feature_aggregations,
@@ -12,7 +16,7 @@ from allennlp_layer_saliency import (
     predictors,
     saliency_interpreters,
 )
-from allennlp_layer_saliency.version import VERSION
+from allennlp_layer_saliency.version import VERSION  # noqa: E402
 
 __version__ = VERSION
 

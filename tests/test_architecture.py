@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "allennlp_layer_saliency"
 # From the bottom up: a module may import from its own level and from those before it.
 LEVELS = (
     ("core",),
-    ("hf_models", "allennlp_access", "text_layout", "display", "version"),
+    ("hf_models", "allennlp_access", "text_layout", "display", "requirements", "version"),
     ("lm_heads", "feature_aggregations", "models", "dataset_readers"),
     ("saliency_interpreters",),
     ("predictors",),

@@ -45,7 +45,7 @@ def test_its_metadata_pins_what_allennlp_leaves_open(wheel):
     assert required["allennlp"] == required["allennlp-models"] == SpecifierSet("==2.10.1")
     assert required["numpy"] == SpecifierSet("<2")
     assert required["setuptools"] == SpecifierSet("<81")
-    assert SpecifierSet(dict(lines)["Requires-Python"]) == SpecifierSet(">=3.8,<3.11")
+    assert SpecifierSet(dict(lines)["Requires-Python"]) == SpecifierSet(">=3.8,<3.13")
 
 
 def test_the_plugin_works_outside_the_checkout(tmp_path, roberta_folder):

@@ -1,0 +1,87 @@
+"""Versions with which AllenNLP 2.10.1 is known to fail, refused before it is imported.
+
+Installation as documented avoids them; what is installed later may bring them back.
+"""
+
+import re
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Callable, Dict, NamedTuple, Optional, Tuple
+
+INSTALL = 'install again as the README\'s "Install" says'
+
+
+class Bound(NamedTuple):
+    """
+    The first (major, minor) of a package's versions that does not work, and why.
+
+    # Parameters
+
+    below : `Tuple[int, int]`
+    reason : `str`
+    """
+
+    below: Tuple[int, int]
+    reason: str
+
+
+BOUNDS: Dict[str, Bound] = {
+    "transformers": Bound((4, 44), "later ones refuse how AllenNLP loads tokenizers"),
+    "huggingface-hub": Bound((1, 0), "later ones lack HfFolder, which AllenNLP imports"),
+}
+# The first versions of what AllenNLP runs on that are built for numpy 2.
+KNOW_NUMPY_2 = {"torch": (2, 3), "spacy": (3, 8)}
+
+
+def installed_version(package: str) -> Optional[str]:
+    """The version of an installed package, or None."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def check_requirements(
+    installed: Callable[[str], Optional[str]] = installed_version,
+    importable: Callable[[str], bool] = lambda module: find_spec(module) is not None,
+) -> None:
+    """
+    # Parameters
+
+    installed : `Callable[[str], Optional[str]]`
+        From a package's name to its version, or None where it is not installed.
+    importable : `Callable[[str], bool]`
+        Whether there is a module of that name.
+
+    # Raises
+
+    `ImportError`
+        With one line that names the package, the version found and the one wanted.
+    """
+    for package, bound in BOUNDS.items():
+        found = installed(package)
+        if found and _release(found) >= bound.below:
+            major, minor = bound.below
+            wanted = f"{package}<{major}.{minor}" if minor else f"{package}<{major}"
+            raise _unsupported(package, found, wanted, bound.reason)
+    if not importable("pkg_resources"):
+        reason = "AllenNLP's models import pkg_resources"
+        raise _unsupported("setuptools", installed("setuptools"), "setuptools<81", reason)
+    numpy = installed("numpy")
+    for package, first in KNOW_NUMPY_2.items():
+        found = installed(package)
+        if numpy and found and _release(numpy) >= (2, 0) and _release(found) < first:
+            raise _unsupported("numpy", numpy, "numpy<2", f"{package} {found} is built for it")
+
+
+def _unsupported(package: str, found: Optional[str], wanted: str, reason: str) -> ImportError:
+    return ImportError(
+        f"{package} {found or '(not installed)'} does not work with AllenNLP 2.10.1: {wanted} is wanted, "
+        f"as {reason}; {INSTALL}"
+    )
+
+
+def _release(found: str) -> Tuple[int, int]:
+    """Major and minor number."""
+    major, minor, *_ = [int(number) for number in re.findall(r"\d+", found)] + [0, 0]
+    return major, minor

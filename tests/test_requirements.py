@@ -1,0 +1,88 @@
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from packaging.requirements import Requirement
+
+from allennlp_layer_saliency.requirements import BOUNDS, KNOW_NUMPY_2, check_requirements
+from tests.conftest import ROOT
+
+PINNED = {
+    "transformers": "4.20.1",
+    "huggingface-hub": "0.10.1",
+    "setuptools": "80.9.0",
+    "numpy": "1.24.4",
+    "torch": "1.12.1",
+    "spacy": "3.3.3",
+}
+CURRENT = {
+    "transformers": "4.43.4",
+    "huggingface-hub": "0.36.2",
+    "setuptools": "80.9.0",
+    "numpy": "2.4.6",
+    "torch": "2.15.0+cu132",
+    "spacy": "3.8.18",
+}
+
+
+@pytest.mark.parametrize("lane", [PINNED, CURRENT, {}])
+def test_what_works_passes(lane):
+    check_requirements(lane.get, lambda module: True)
+
+
+@pytest.mark.parametrize(
+    "lane, package, version, wanted",
+    [
+        (CURRENT, "transformers", "5.0.0rc1", "transformers<4.44"),
+        (CURRENT, "transformers", "4.44.0", "transformers<4.44"),
+        (PINNED, "huggingface-hub", "1.0.0", "huggingface-hub<1"),
+        (PINNED, "numpy", "2.0.2", "numpy<2"),
+        ({**CURRENT, "spacy": "3.7.5"}, "numpy", "2.4.6", "numpy<2"),
+    ],
+)
+def test_what_does_not_is_named_with_the_version_found_and_the_one_wanted(
+    lane, package, version, wanted
+):
+    with pytest.raises(ImportError) as error:
+        check_requirements({**lane, package: version}.get, lambda module: True)
+    assert str(error.value).startswith(f"{package} {version} does not work with AllenNLP 2.10.1")
+    assert f": {wanted} is wanted, as " in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("version", [None, "82.0.0"])
+def test_without_pkg_resources(version):
+    lane = {**CURRENT, "setuptools": version}
+    with pytest.raises(ImportError, match=re.escape(f"setuptools {version or '(not installed)'} ")):
+        check_requirements(lane.get, lambda module: module != "pkg_resources")
+
+
+def test_it_comes_before_allennlp_breaks(tmp_path):
+    """As after `pip install -U transformers`: the import's last line is ours."""
+    metadata = tmp_path / "transformers-5.1.0.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\nName: transformers\nVersion: 5.1.0\n")
+    (tmp_path / "allennlp.py").write_text("raise SystemExit('allennlp was imported')\n")
+    result = subprocess.run(
+        [sys.executable, "-c", "import allennlp_layer_saliency"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith(
+        "ImportError: transformers 5.1.0 does not work with AllenNLP 2.10.1: transformers<4.44 is wanted"
+    )
+
+
+def test_the_documented_versions_are_within_the_bounds():
+    lines = (ROOT / "requirements" / "current.txt").read_text().splitlines()
+    given = {r.name: r.specifier for r in map(Requirement, filter(re.compile(r"\w").match, lines))}
+    for name, bound in BOUNDS.items():
+        assert not given[name].contains(".".join(map(str, bound.below)))
+        assert "<" in str(given[name])
+    assert not given["setuptools"].contains("81")
+    for name, (major, minor) in KNOW_NUMPY_2.items():
+        assert not given[name].contains(f"{major}.{minor - 1}")
