@@ -107,6 +107,21 @@ def _load_from_state_dict(
 PreTrainedModel._load_from_state_dict = _load_from_state_dict  # type: ignore[assignment]
 
 
+@contextmanager
+def _ties_kept() -> Iterator[None]:
+    """
+    Have `from_pretrained` copy weights into the model's own.
+
+    transformers 4.43 puts those of the file in their place, which parts weights that are one: the bias of
+    some heads stays 0 where the file has it under one of its two names.
+    """
+    PreTrainedModel._supports_param_buffer_assignment = False  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        del PreTrainedModel._supports_param_buffer_assignment  # type: ignore[attr-defined]
+
+
 class Layers(NamedTuple):
     """
     A transformer's layers.
@@ -333,14 +348,17 @@ def load_lm_head(model_name: str) -> Decoder:
         If there is no such model, no LM class for it, or weights of the head are missing from it.
     """
     try:
-        config = AutoConfig.from_pretrained(model_name)
+        config = AutoConfig.from_pretrained(model_name, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"can't read a pretrained model from {model_name!r}: {_first_line(error)}"
         ) from error
     kind = AutoModelForCausalLM if _is_causal(config) else AutoModelForMaskedLM
     try:
-        model, report = kind.from_pretrained(model_name, config=config, output_loading_info=True)
+        with _ties_kept():
+            model, report = kind.from_pretrained(
+                model_name, config=config, output_loading_info=True, trust_remote_code=False
+            )
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"no language model could be loaded from {model_name!r}: {_first_line(error)}"
@@ -394,12 +412,12 @@ def load_classifier(
     """
     folder = in_archive(model_name, archive)
     try:
-        config = AutoConfig.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         # Loading replaces the name of the model that this one was fine-tuned from.
         base = config.get_config_dict(folder)[0].get("_name_or_path") or ""
         if load_weights:
             model, report = AutoModelForSequenceClassification.from_pretrained(
-                folder, config=config, output_loading_info=True
+                folder, config=config, output_loading_info=True, trust_remote_code=False
             )
         else:
             model, report = AutoModelForSequenceClassification.from_config(config), {}

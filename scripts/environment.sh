@@ -1,46 +1,58 @@
 # Sourced by run-example and run-tests: makes the virtual environment and activates it.
 #
-# AllenNLP's own pins need Python 3.8, 3.9 or 3.10. PYTHON names one; otherwise the first that is found
-# is taken: on the PATH, among pyenv's, or one that uv knows or can download.
+# PYTHON names the Python; otherwise the first that is found is taken: on the PATH, among pyenv's, or one
+# that uv knows or can download. Python 3.8, 3.9 and 3.10 have AllenNLP's own versions of torch and
+# transformers, 3.11 and 3.12 those of requirements/current.txt.
 
-supported() {
-    "$1" -c 'import sys; sys.exit(not (3, 8) <= sys.version_info[:2] <= (3, 10))' >/dev/null 2>&1
+VERSIONS="3.10 3.9 3.8 3.11 3.12"
+
+# $1: a Python. The rest: versions, one of which it must have.
+has_version() {
+    "$1" -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] not in sys.argv)' "${@:2}" \
+        >/dev/null 2>&1
 }
 
+# Arguments: the versions to look for, in this order.
 find_python() {
-    local candidate
+    local version candidate
     if [ -n "${PYTHON:-}" ]; then
-        supported "$PYTHON" && { echo "$PYTHON"; return 0; }
-        echo "PYTHON=$PYTHON is not a Python 3.8, 3.9 or 3.10; set it to one that is" >&2
+        has_version "$PYTHON" "$@" && { echo "$PYTHON"; return 0; }
+        echo "PYTHON=$PYTHON is not one of Python $*; set it to one that is" >&2
         return 1
     fi
-    for candidate in python3.10 python3.9 python3.8 python3 \
-        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.10.*/bin/python \
-        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.9.*/bin/python \
-        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.8.*/bin/python; do
-        supported "$candidate" && { echo "$candidate"; return 0; }
+    for version in "$@"; do
+        for candidate in "python$version" python3 \
+            "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python; do
+            has_version "$candidate" "$version" && { echo "$candidate"; return 0; }
+        done
     done
     if command -v uv >/dev/null 2>&1; then
-        uv python install 3.10 >/dev/null 2>&1
-        candidate=$(uv python find 3.10 2>/dev/null)
-        supported "${candidate:-false}" && { echo "$candidate"; return 0; }
+        uv python install "$1" >/dev/null 2>&1
+        candidate=$(uv python find "$1" 2>/dev/null)
+        has_version "${candidate:-false}" "$1" && { echo "$candidate"; return 0; }
     fi
-    echo "Python 3.8, 3.9 or 3.10 is missing: install it with 'pyenv install 3.10' or 'uv python install 3.10'" >&2
+    echo "one of Python $* is missing: install it with 'pyenv install $1' or 'uv python install $1'" >&2
     return 1
 }
 
-# $1: what to install, with its extras. Once installed, it is not installed again until setup.py changes.
+# $1: what to install, with its extras. Once installed, it is not installed again until setup.py or the
+# requirements change.
 activate_environment() {
     local venv=${VENV:-.venv} python mark
     mark="$venv/installed-$(printf '%s' "$1" | cksum | cut -d' ' -f1)"
     if [ ! -x "$venv/bin/python" ]; then
-        python=$(find_python) || exit 1
+        python=$(find_python $VERSIONS) || exit 1
         "$python" -m venv "$venv" || exit 1
     fi
     . "$venv/bin/activate"
-    if [ setup.py -nt "$mark" ]; then
-        echo "installing into $venv (AllenNLP and torch: about 1 GB, some minutes the first time)"
-        python -m pip install --quiet --disable-pip-version-check --editable "$1" || exit 1
+    if [ setup.py -nt "$mark" ] || [ requirements/current.txt -nt "$mark" ]; then
+        echo "installing into $venv (AllenNLP and torch: 1 GB or more, some minutes the first time)"
+        if has_version python 3.11 3.12; then
+            python -m pip install --quiet --disable-pip-version-check uv &&
+                uv pip install --quiet --override requirements/current.txt --editable "$1" || exit 1
+        else
+            python -m pip install --quiet --disable-pip-version-check --editable "$1" || exit 1
+        fi
         touch "$mark"
     fi
     export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1

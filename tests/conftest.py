@@ -7,7 +7,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
 from pathlib import Path  # noqa: E402
-from typing import Any, Callable, Dict, List  # noqa: E402
+from typing import Any, Callable, Dict, List, Union  # noqa: E402
 
 import allennlp_models.pair_classification  # noqa: E402, F401
 import pytest  # noqa: E402
@@ -135,6 +135,12 @@ def save_bert(folder: Path, seed: int = 0) -> str:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
+
+
+def weights_file(folder: Union[str, Path]) -> Path:
+    """Where `save_pretrained` put a model's weights."""
+    (path,) = (p for p in Path(folder).iterdir() if p.suffix in (".bin", ".safetensors"))
+    return path
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ import matplotlib
 import pytest
 
 from allennlp_layer_saliency.reports.terminal import render
+from tests import bundled_scores
 from tests.conftest import ROOT
 from tests.reports.test_plots import ROWS
 
@@ -55,6 +56,18 @@ def test_a_sample_of_the_development_sentences(tmp_path, configuration):
     sentences = [json.loads(line)["sentence"] for line in SAMPLE.read_text().splitlines()]
     lines, _ = predict(SAMPLE, tmp_path / "out.jsonl", configuration)
     check(sentences, lines)
+
+
+@pytest.mark.parametrize("path", bundled_scores.CONFIGURATIONS, ids=lambda path: path.stem)
+def test_scores_are_the_same_with_all_supported_versions(path, monkeypatch):
+    """See tests/bundled_scores.py."""
+    monkeypatch.chdir(ROOT)
+    wanted = json.loads(bundled_scores.PATH.read_text())[path.stem]
+    found = bundled_scores.scores(str(path))
+    assert [list(entry) for entry in found] == [list(entry) for entry in wanted]
+    for of_sentence, expected in zip(found, wanted):
+        for key in of_sentence:
+            assert of_sentence[key] == pytest.approx(expected[key], abs=1e-5, rel=0), key
 
 
 @pytest.mark.skipif(not SST2_DEV.exists(), reason="needs the SST-2 development set")

@@ -8,7 +8,7 @@ from tests.conftest import ROOT
 
 def find_python(tmp_path, **environment):
     return subprocess.run(
-        [shutil.which("bash"), "-c", ". scripts/environment.sh; find_python"],
+        [shutil.which("bash"), "-c", ". scripts/environment.sh; find_python $VERSIONS"],
         cwd=ROOT,
         env={"PATH": str(tmp_path), "HOME": str(tmp_path), **environment},
         stdout=subprocess.PIPE,
@@ -28,7 +28,7 @@ def test_where_no_python_fits_one_line_says_what_is_missing(tmp_path):
     result = find_python(tmp_path)
     assert result.returncode == 1 and result.stdout == ""
     assert result.stderr.splitlines() == [
-        "Python 3.8, 3.9 or 3.10 is missing: install it with 'pyenv install 3.10' or "
+        "one of Python 3.10 3.9 3.8 3.11 3.12 is missing: install it with 'pyenv install 3.10' or "
         "'uv python install 3.10'"
     ]
 
@@ -45,8 +45,14 @@ def test_pyenv_or_uv_supply_one(tmp_path):
     assert find_python(tmp_path).stdout.strip() == str(tmp_path / "from-uv")
 
 
+def test_earlier_versions_come_first(tmp_path):
+    for version in ("3.12", "3.8"):
+        executable(tmp_path / f"python{version}", f'[ "${{@: -1}}" = {version} ]')
+    assert find_python(tmp_path).stdout.strip() == "python3.8"
+
+
 def test_a_python_that_the_user_names(tmp_path):
     assert find_python(tmp_path, PYTHON=sys.executable).stdout.strip() == sys.executable
     refused = find_python(tmp_path, PYTHON=os.devnull)
     assert refused.returncode == 1
-    assert refused.stderr.startswith("PYTHON=/dev/null is not a Python 3.8, 3.9 or 3.10")
+    assert refused.stderr.startswith("PYTHON=/dev/null is not one of Python 3.10 3.9 3.8 3.11 3.12")

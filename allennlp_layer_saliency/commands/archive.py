@@ -40,7 +40,7 @@ def archive(model_name: str, output: str, force: bool = False) -> None:
         raise ConfigurationError(f"{output} exists; choose another name, or give --force")
     try:
         classifier = load_classifier(model_name)
-        tokenizer = AutoTokenizer.from_pretrained(model_name)
+        tokenizer = AutoTokenizer.from_pretrained(model_name, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise ConfigurationError(" ".join(str(error).split())) from error
     vocabulary = Vocabulary.empty()

@@ -103,7 +103,8 @@ class CaptumAttribution(FeatureAggregation):
             )
         if "feature_mask" in self._known:
             positions = torch.arange(states.size(1), device=states.device)
-            arguments["feature_mask"] = positions.reshape(1, -1, 1).expand_as(states)
+            mask = positions.reshape(1, -1, 1).expand_as(states)
+            arguments["feature_mask"] = mask.contiguous()  # as Shapley values of Captum 0.9 want it
         for name in ("sliding_window_shapes", "strides"):
             if name in self._known:
                 size = arguments.get(name, 1)

@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,7 +22,14 @@ from transformers import (
 
 from allennlp_layer_saliency.hf_models import find_transformer
 from allennlp_layer_saliency.lm_heads import LMHead
-from tests.conftest import ROOT, build_predictor, byte_level_tokenizer, save_bert, save_roberta
+from tests.conftest import (
+    ROOT,
+    build_predictor,
+    byte_level_tokenizer,
+    save_bert,
+    save_roberta,
+    weights_file,
+)
 
 
 def load(config, predictor):
@@ -107,8 +115,8 @@ def test_weights_that_did_not_load_are_refused(predictor, roberta_folder, tmp_pa
 def test_a_language_model_without_its_tokenizer_is_refused(predictor, roberta_folder, tmp_path):
     folder = tmp_path / "no-tokenizer"
     folder.mkdir()
-    for name in ("config.json", "pytorch_model.bin"):
-        shutil.copy(f"{roberta_folder}/{name}", folder)
+    for path in (Path(roberta_folder) / "config.json", weights_file(roberta_folder)):
+        shutil.copy(path, folder)
     with pytest.raises(ConfigurationError, match="no tokenizer at"):
         load({"model_name": str(folder)}, predictor)
 
