@@ -1,6 +1,6 @@
 """A classifier's predictions for an input without some of its tokens."""
 
-from typing import Any, Dict, Iterable, List, NamedTuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple
 
 import numpy
 import torch
@@ -17,7 +17,6 @@ from allennlp_layer_saliency.allennlp_access import (
 from allennlp_layer_saliency.core.capture import evaluation
 from allennlp_layer_saliency.core.faithfulness import Perturbation
 from allennlp_layer_saliency.saliency_interpreters import LayerInterpreter
-from allennlp_layer_saliency.saliency_interpreters.batching import MAX_PIECES, batches
 from allennlp_layer_saliency.saliency_interpreters.target import Target
 
 KINDS = ("mask", "remove")
@@ -130,20 +129,19 @@ class PerturbedPredictions:
         tensors, _ = self._interpreter.batch([tokens.instance])
         (name,) = text_fields(tokens.instance)
         ids = self._interpreter.indexed(tensors, name)["token_ids"]
-        found: Dict[Perturbation, numpy.ndarray] = {}
-        at_once = max(1, MAX_PIECES // ids.size(1))
-        for start in range(0, len(perturbations), at_once):
-            chosen = perturbations[start : start + at_once]
+
+        def work(chosen: List[int]) -> numpy.ndarray:
             masked = numpy.zeros((len(chosen), ids.size(1)), dtype=bool)
-            for row, taken in zip(masked, chosen):
-                row[[place for token in taken for place in tokens.pieces[token]]] = True
+            for row, i in zip(masked, chosen):
+                row[[place for token in perturbations[i] for place in tokens.pieces[token]]] = True
             batch = repeated(tensors, len(chosen))
             indexed = self._interpreter.indexed(batch, name)
             indexed["token_ids"] = indexed["token_ids"].masked_fill(
                 torch.from_numpy(masked).to(ids.device), self._interpreter.tokenizer.mask_token_id
             )
-            found.update(zip(chosen, self._predicted(batch)))
-        return found
+            return self._predicted(batch)
+
+        return self._in_batches(perturbations, [ids.size(1)] * len(perturbations), work)
 
     def _removed(
         self, tokens: Tokens, perturbations: List[Perturbation]
@@ -156,11 +154,23 @@ class PerturbedPredictions:
             instance = Instance({**tokens.instance.fields, name: shorter})
             index(self._model, self._reader, instance)
             instances.append(instance)
-        found: Dict[Perturbation, numpy.ndarray] = {}
+
+        def work(chosen: List[int]) -> numpy.ndarray:
+            return self._predicted(self._interpreter.batch([instances[i] for i in chosen])[0])
+
         lengths = [len(instance[name].tokens) for instance in instances]
-        for chosen in batches(lengths, MAX_PIECES, self.target.equal_lengths):
-            tensors, _ = self._interpreter.batch([instances[i] for i in chosen])
-            predicted = self._predicted(tensors)
+        return self._in_batches(perturbations, lengths, work)
+
+    def _in_batches(
+        self,
+        perturbations: List[Perturbation],
+        lengths: List[int],
+        work: Callable[[List[int]], numpy.ndarray],
+    ) -> Dict[Perturbation, numpy.ndarray]:
+        found: Dict[Perturbation, numpy.ndarray] = {}
+        for chosen, predicted in self._interpreter.budget.run(
+            lengths, work, self.target.equal_lengths
+        ):
             found.update((perturbations[i], row) for i, row in zip(chosen, predicted))
         return found
 

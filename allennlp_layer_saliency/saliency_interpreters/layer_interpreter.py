@@ -36,7 +36,7 @@ from allennlp_layer_saliency.core.scoring import (
 from allennlp_layer_saliency.display import Explanation
 from allennlp_layer_saliency.feature_aggregations import FeatureAggregation
 from allennlp_layer_saliency.hf_models import find_transformer, layers_of, max_positions
-from allennlp_layer_saliency.saliency_interpreters.batching import MAX_PIECES, batches
+from allennlp_layer_saliency.saliency_interpreters.batching import TokenBudget
 from allennlp_layer_saliency.saliency_interpreters.coherence_file import CoherenceFile
 from allennlp_layer_saliency.saliency_interpreters.masked_states import MaskedStates
 from allennlp_layer_saliency.saliency_interpreters.output import (
@@ -110,6 +110,8 @@ class LayerInterpreter(SaliencyInterpreter):
         Those that are explained.
     special_ids : `Set[int]`
         Of the tokenizer's special tokens, the unknown token not among them.
+    budget : `TokenBudget`
+        How many word pieces go through the model together.
     """
 
     def __init__(
@@ -126,6 +128,7 @@ class LayerInterpreter(SaliencyInterpreter):
         transformer: Optional[str],
     ) -> None:
         super().__init__(predictor)
+        self.budget = TokenBudget()
         self._model = predictor._model
         self._reader = predictor._dataset_reader
         self._special_tokens = special_tokens
@@ -222,9 +225,13 @@ class LayerInterpreter(SaliencyInterpreter):
         flat = [instance for prepared in inputs for instance in prepared.instances]
         lengths = [length for prepared in inputs for length in prepared.lengths]
         results: List[Optional[Explained]] = [None] * len(flat)
-        max_pieces = 0 if self._one_by_one else MAX_PIECES
-        for chosen in batches(lengths, max_pieces, self._target.equal_lengths):
-            explained = self._explain_batch([flat[i] for i in chosen])
+        for chosen, explained in self.budget.run(
+            lengths,
+            lambda chosen: self._explain_batch([flat[i] for i in chosen]),
+            self._target.equal_lengths,
+            self._one_by_one,
+            copies=self._resumes,
+        ):
             for i, result in zip(chosen, explained):
                 results[i] = result
         in_order = iter(results)
@@ -246,13 +253,17 @@ class LayerInterpreter(SaliencyInterpreter):
             (batch, positions, hidden). Of an input with several windows the first counts.
         """
         lengths = [prepared.lengths[0] for prepared in inputs]
-        for chosen in batches(lengths, MAX_PIECES, self._target.equal_lengths):
+
+        def work(chosen: List[int]) -> Tuple[Inputs, Dict[int, torch.Tensor]]:
             tensors, layout = self.batch([inputs[i].instances[0] for i in chosen])
             try:
                 states = self._states(tensors, layout)
             except ValueError as error:
                 raise ConfigurationError(str(error)) from error
-            yield chosen, layout.inputs(sorted(self.special_ids)), states
+            return layout.inputs(sorted(self.special_ids)), states
+
+        for chosen, found in self.budget.run(lengths, work, self._target.equal_lengths):
+            yield (chosen, *found)
 
     def _length(self, name: str, field: TextField) -> int:
         """Word pieces of an indexed text, checked against the model's positions."""
@@ -290,7 +301,7 @@ class LayerInterpreter(SaliencyInterpreter):
                 layout,
                 inputs,
                 self._resumes,
-                MAX_PIECES,
+                self.budget.pieces,
             )
             # For each layer, for each target, for each instance.
             per_layer = [

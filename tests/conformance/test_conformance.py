@@ -14,7 +14,7 @@ from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.training.metrics import Metric
 
 from allennlp_layer_saliency.core.paths import Weights
-from allennlp_layer_saliency.saliency_interpreters import batching, layer_interpreter
+from allennlp_layer_saliency.saliency_interpreters import batching
 from tests.conformance.rows import ROWS
 from tests.conftest import hook_count
 
@@ -125,7 +125,7 @@ def test_batched_equals_single_in_any_order(built, monkeypatch):
         singles = [interpreter.saliency_interpret_from_json(line) for line in lines]
         # One batch of all, whatever their lengths: the shorter are padded.
         monkeypatch.setattr(batching, "ENOUGH_PIECES", 10**6)
-        monkeypatch.setattr(layer_interpreter, "MAX_PIECES", 10**6)
+        monkeypatch.setattr(interpreter.budget, "pieces", 10**6)
         for order in (range(len(lines)), range(len(lines) - 1, -1, -1)):
             batch = interpreter.saliency_interpret_batch_json([lines[i] for i in order])
             for i, result in zip(order, batch):
@@ -138,11 +138,11 @@ def test_padding_changes_nothing(built, monkeypatch):
     short = min(lines, key=lambda line: len(json.dumps(line)))
     longest = max(lines, key=lambda line: len(json.dumps(line)))
     monkeypatch.setattr(batching, "ENOUGH_PIECES", 10**6)
-    monkeypatch.setattr(layer_interpreter, "MAX_PIECES", 10**6)
     for interpreter in (
         *interpreters(row, predictor, layer=0),
         *resuming(row, predictor, layer=0),
     ):
+        monkeypatch.setattr(interpreter.budget, "pieces", 10**6)
         alone = interpreter.saliency_interpret_from_json(short)
         padded = interpreter.saliency_interpret_batch_json([longest, short, longest])[1]
         assert_close(padded, alone, row.tolerance)

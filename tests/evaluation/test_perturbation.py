@@ -31,9 +31,9 @@ SETS = [frozenset(), frozenset({1}), frozenset({2, 4}), frozenset({1, 2, 3, 4})]
 
 @pytest.mark.parametrize("kind", ["mask", "remove"])
 @pytest.mark.parametrize("max_pieces", [8, 2048])
-def test_against_ids_by_hand(predictor, kind, max_pieces, monkeypatch):
-    monkeypatch.setattr("allennlp_layer_saliency.evaluation.perturbation.MAX_PIECES", max_pieces)
+def test_against_ids_by_hand(predictor, kind, max_pieces):
     texts = perturbed(predictor, kind)
+    texts._interpreter.budget.pieces = max_pieces
     tokenizer = predictor._dataset_reader._tokenizer.tokenizer
     sentence = "good actors , bad film"
     tokens = texts.tokens(predictor._json_to_instance({"sentence": sentence}))

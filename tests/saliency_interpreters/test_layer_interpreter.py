@@ -10,7 +10,6 @@ from allennlp.data.fields import LabelField, TextField
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from transformers import AutoTokenizer
 
-from allennlp_layer_saliency.saliency_interpreters import layer_interpreter
 from tests.conformance import rows
 from tests.conftest import SENTENCES, build_predictor, hook_count, model_config, reader_config
 
@@ -77,11 +76,11 @@ def test_nothing_decoded_when_not_asked_for(predictor):
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_batched_equals_single_in_any_order(predictor, name, monkeypatch):
+def test_batched_equals_single_in_any_order(predictor, name):
     interpreter = make(predictor, name, layer=2)
     singles = [interpreter.saliency_interpret_from_json(line) for line in LINES]
     for pieces in (1, 40, 10**6):
-        monkeypatch.setattr(layer_interpreter, "MAX_PIECES", pieces)
+        interpreter.budget.pieces = pieces
         for order in ([0, 1, 2, 3, 4, 5, 6, 7], [7, 3, 1, 0, 2, 6, 5, 4]):
             batch = interpreter.saliency_interpret_batch_json([LINES[i] for i in order])
             for i, result in zip(order, batch):
@@ -97,22 +96,6 @@ def test_twice_the_same_gives_the_same_bytes(predictor, name):
         json.dumps(make(predictor, name).saliency_interpret_batch_json(LINES)) for _ in range(2)
     ]
     assert dumps[0] == dumps[1]
-
-
-def test_batches_hold_at_most_so_many_pieces():
-    batches = layer_interpreter.batches([3, 10, 2, 5, 30], 12)
-    assert batches == [[2, 0], [3], [1], [4]]
-    assert layer_interpreter.batches([], 12) == []
-
-
-def test_a_large_batch_does_not_grow_at_the_price_of_padding():
-    lengths = [50, 10] * 4 + [10] * 20
-    short = [i for i, length in enumerate(lengths) if length == 10]
-    assert layer_interpreter.batches(lengths, 2048) == [short, [0, 2, 4, 6]]
-    # A small one does: 2 and 20 pieces are 40 with padding.
-    assert layer_interpreter.batches([20, 2], 2048) == [[1, 0]]
-    # Of similar lengths, up to the limit.
-    assert [len(batch) for batch in layer_interpreter.batches([50, 51] * 40, 2048)] == [40, 40]
 
 
 @pytest.mark.parametrize("layer, last", [(-1, 3), (-4, 0), (0, 0), (3, 3)])
