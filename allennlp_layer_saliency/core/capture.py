@@ -241,6 +241,21 @@ def evaluation(model: torch.nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
+def mixed(
+    forward: Callable[[], Any], model: torch.nn.Module, dtype: Optional[torch.dtype]
+) -> Callable[[], Any]:
+    """The same run of the model in automatic mixed precision, if a type is given."""
+    if dtype is None:
+        return forward
+    device = next(model.parameters()).device
+
+    def lower() -> Any:
+        with torch.autocast(device.type, dtype=dtype):
+            return forward()
+
+    return lower
+
+
 def _all_batch_major(
     tensors: Dict[int, List[Tensor]], taps: Mapping[int, Tap]
 ) -> Dict[int, List[Tensor]]:

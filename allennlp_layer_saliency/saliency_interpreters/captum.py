@@ -176,7 +176,7 @@ class CaptumSaliency(LayerSaliency):
         "mask": special tokens stay, all others are masked. "zero".
     seed : `int`, optional (default = `0`)
     layer : `Union[int, str, List[int]]`, optional (default = `0`)
-    target, target_class, contrast_class, special_tokens, word_aggregation, transformer
+    target, target_class, contrast_class, special_tokens, word_aggregation, transformer, autocast
         As for `layer-saliency`.
     """
 
@@ -194,6 +194,7 @@ class CaptumSaliency(LayerSaliency):
         special_tokens: str = "keep",
         word_aggregation: str = "sum",
         transformer: Optional[str] = None,
+        autocast: Optional[str] = None,
     ) -> None:
         super().__init__(
             predictor=predictor,
@@ -205,4 +206,5 @@ class CaptumSaliency(LayerSaliency):
             special_tokens=special_tokens,
             word_aggregation=word_aggregation,
             transformer=transformer,
+            autocast=autocast,
         )

@@ -56,6 +56,8 @@ class DecodedLayerSaliency(DecodingInterpreter):
     coherence : `str`, optional
         The folder that `allennlp saliency layers` wrote. Each layer's coherence is then part of the
         output, and a layer that decodes poorly is warned of.
+    autocast : `str`, optional
+        "bfloat16" or "float16": run the model in automatic mixed precision. Decoding stays in float32.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class DecodedLayerSaliency(DecodingInterpreter):
         word_aggregation: str = "sum",
         transformer: Optional[str] = None,
         coherence: Optional[str] = None,
+        autocast: Optional[str] = None,
     ) -> None:
         aggregation = aggregation or default_aggregation()
         super().__init__(
@@ -91,6 +94,7 @@ class DecodedLayerSaliency(DecodingInterpreter):
             decoded_top_k=decoded_top_k,
             word_aggregation=word_aggregation,
             transformer=transformer,
+            autocast=autocast,
         )
         self._aggregation = aggregation
 

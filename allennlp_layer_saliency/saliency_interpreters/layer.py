@@ -48,6 +48,8 @@ class LayerSaliency(LayerInterpreter):
     coherence : `str`, optional
         The folder that `allennlp saliency layers` wrote. Each layer's coherence is then part of the
         output, and a layer that decodes poorly is warned of.
+    autocast : `str`, optional
+        "bfloat16" or "float16": run the model in automatic mixed precision. Decoding stays in float32.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class LayerSaliency(LayerInterpreter):
         word_aggregation: str = "sum",
         transformer: Optional[str] = None,
         coherence: Optional[str] = None,
+        autocast: Optional[str] = None,
     ) -> None:
         aggregation = aggregation or default_aggregation()
         super().__init__(
@@ -75,6 +78,7 @@ class LayerSaliency(LayerInterpreter):
             special_tokens=special_tokens,
             word_aggregation=word_aggregation,
             transformer=transformer,
+            autocast=autocast,
         )
         self._aggregation = aggregation
 

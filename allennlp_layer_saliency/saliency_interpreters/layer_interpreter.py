@@ -6,6 +6,7 @@ from allennlp.common.util import JsonDict
 from allennlp.data import Instance
 from allennlp.data.fields import TextField
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
+from allennlp.models import Model
 from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.allennlp_access import (
@@ -23,7 +24,7 @@ from allennlp_layer_saliency.allennlp_access import (
     transformer_indexer,
     without_gold,
 )
-from allennlp_layer_saliency.core.capture import capture
+from allennlp_layer_saliency.core.capture import capture, mixed
 from allennlp_layer_saliency.core.explanation import LayerExplanation
 from allennlp_layer_saliency.core.paths import LayerState
 from allennlp_layer_saliency.core.scoring import (
@@ -47,6 +48,8 @@ from allennlp_layer_saliency.saliency_interpreters.output import (
 from allennlp_layer_saliency.saliency_interpreters.target import target_type
 from allennlp_layer_saliency.saliency_interpreters.traced_batch import TracedBatch
 from allennlp_layer_saliency.text_layout import Inputs, TextLayout
+
+AUTOCAST = ("bfloat16", "float16")
 
 
 class Prepared(NamedTuple):
@@ -101,6 +104,8 @@ class LayerInterpreter(SaliencyInterpreter):
         "max".
     transformer : `str`, optional
         Dotted path to the transformer inside the model, where there are several.
+    autocast : `str`, optional
+        "bfloat16" or "float16": run the model in automatic mixed precision.
 
     # Attributes
 
@@ -126,11 +131,13 @@ class LayerInterpreter(SaliencyInterpreter):
         special_tokens: str,
         word_aggregation: str,
         transformer: Optional[str],
+        autocast: Optional[str] = None,
     ) -> None:
         super().__init__(predictor)
         self.budget = TokenBudget()
         self._model = predictor._model
         self._reader = predictor._dataset_reader
+        self._autocast = _autocast_type(autocast, self._model)
         self._special_tokens = special_tokens
         self._word_aggregation = word_aggregation
         kind_of_target = target_type(self._model)
@@ -302,6 +309,7 @@ class LayerInterpreter(SaliencyInterpreter):
                 inputs,
                 self._resumes,
                 self.budget.pieces,
+                self._autocast,
             )
             # For each layer, for each target, for each instance.
             per_layer = [
@@ -321,6 +329,13 @@ class LayerInterpreter(SaliencyInterpreter):
                 raise ConfigurationError(
                     "this version of torch can't run a float16 model on a CPU; use a GPU "
                     "(`--cuda-device 0`), or call `model.float()`"
+                ) from error
+            raise
+        except TypeError as error:
+            if "Does not support dtype torch.bfloat16" in str(error):
+                raise ConfigurationError(
+                    f"{type(self._model).__name__} has a softmax of AllenNLP's that bfloat16 is too coarse "
+                    "for; use float16 or float32"
                 ) from error
             raise
         for i, choices in enumerate(batch.choices):
@@ -371,7 +386,7 @@ class LayerInterpreter(SaliencyInterpreter):
             captured = capture(
                 self._model,
                 self._taps,
-                lambda: self._model(**tensors),
+                mixed(lambda: self._model(**tensors), self._model, self._autocast),
                 lambda outputs: torch.zeros(0, 1),
                 self.hf_layers.word_embeddings,
                 gradients=False,
@@ -403,6 +418,19 @@ class LayerInterpreter(SaliencyInterpreter):
 def _confidence(explained: Explained) -> float:
     """Of several windows of a text, the one with the best answer counts."""
     return explained.prediction.get("best_span_scores", 0.0)
+
+
+def _autocast_type(name: Optional[str], model: Model) -> Optional[torch.dtype]:
+    if name is None:
+        return None
+    if name not in AUTOCAST:
+        raise ConfigurationError(f"autocast must be one of {AUTOCAST}; got {name!r}")
+    if model._get_prediction_device() < 0 and torch.__version__.startswith("1."):
+        # It knows no float16, and fails to differentiate some models in bfloat16.
+        raise ConfigurationError(
+            f'autocast on a CPU needs torch 2 (the README\'s "Install"); this is {torch.__version__}'
+        )
+    return getattr(torch, name)
 
 
 def _layer_indices(layer: Union[int, str, List[int]], last: int) -> List[int]:

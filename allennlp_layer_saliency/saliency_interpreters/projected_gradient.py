@@ -48,6 +48,7 @@ class ProjectedGradientSaliency(DecodingInterpreter):
         word_aggregation: str = "sum",
         transformer: Optional[str] = None,
         coherence: Optional[str] = None,
+        autocast: Optional[str] = None,
     ) -> None:
         super().__init__(
             predictor=predictor,
@@ -64,6 +65,7 @@ class ProjectedGradientSaliency(DecodingInterpreter):
             decoded_top_k=decoded_top_k,
             word_aggregation=word_aggregation,
             transformer=transformer,
+            autocast=autocast,
         )
         embeddings = self._decoder.output_embeddings
         if embeddings is None or embeddings.size(1) != self._decoder.hidden_size:

@@ -1,7 +1,7 @@
 """A batch of instances after its one run through the model, and what lies above each of its layers."""
 
 from contextlib import ExitStack
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from allennlp.common.util import JsonDict
@@ -10,7 +10,7 @@ from allennlp.models import Model
 from torch import Tensor
 
 from allennlp_layer_saliency.allennlp_access import metrics_preserved, predictions, repeated
-from allennlp_layer_saliency.core.capture import capture, recorded
+from allennlp_layer_saliency.core.capture import capture, mixed, recorded
 from allennlp_layer_saliency.core.paths import LayerState
 from allennlp_layer_saliency.core.resume import resume
 from allennlp_layer_saliency.hf_models import Layers
@@ -39,6 +39,8 @@ class TracedBatch:
         differentiated at the layers' own.
     max_pieces : `int`
         Word pieces that may then go through the model together.
+    autocast : `torch.dtype`, optional
+        What the model runs in where autocasting allows it.
 
     # Attributes
 
@@ -67,6 +69,7 @@ class TracedBatch:
         inputs: Inputs,
         resumes: bool,
         max_pieces: int,
+        autocast: Optional[torch.dtype] = None,
     ) -> None:
         self._model = model
         self._taps = hf_layers.taps
@@ -74,6 +77,7 @@ class TracedBatch:
         self._tensors = tensors
         self._layout = layout
         self._inputs = inputs
+        self._autocast = autocast
         self._copies = max(1, max_pieces // inputs.mask.numel())
         self.predictions: List[JsonDict] = []
         self.choices: List[List[Choice]] = []
@@ -91,7 +95,7 @@ class TracedBatch:
             captured = capture(
                 model,
                 {layer: self._taps[layer] for layer in layers},
-                lambda: target.forward(tensors),
+                mixed(lambda: target.forward(tensors), model, autocast),
                 score,
                 hf_layers.word_embeddings,
                 gradients=not resumes,
@@ -127,7 +131,7 @@ class TracedBatch:
                 self._recorded,
                 runs,
                 copies,
-                lambda: self._target.forward(tensors),
+                mixed(lambda: self._target.forward(tensors), self._model, self._autocast),
                 lambda outputs: self._target.scores(outputs, self.choices),
                 gradients,
             )

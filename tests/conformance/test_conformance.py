@@ -148,6 +148,22 @@ def test_padding_changes_nothing(built, monkeypatch):
         assert_close(padded, alone, row.tolerance)
 
 
+@pytest.mark.skipif(torch.__version__.startswith("1."), reason="refused with torch 1 on a CPU")
+def test_mixed_precision(built):
+    row, predictor, lines = built
+    if "decomposable" in type(predictor._model).__name__.lower():
+        with pytest.raises(ConfigurationError, match="DecomposableAttention has a softmax"):
+            make(predictor, type=OURS[2], autocast="bfloat16").saliency_interpret_batch_json(lines)
+        return
+    for make_all in (interpreters, resuming):
+        *_, plain = make_all(row, predictor, layer=1)
+        *_, low = make_all(row, predictor, layer=1, autocast="bfloat16")
+        for line in lines:
+            wanted, got = (scores(i.saliency_interpret_from_json(line)) for i in (plain, low))
+            size = max(map(abs, wanted), default=0.0)
+            assert got == pytest.approx(wanted, abs=0.3 * size, rel=0)
+
+
 def test_the_same_seed_gives_the_same_bytes(built):
     row, predictor, lines = built
     for interpreter in (*interpreters(row, predictor), *resuming(row, predictor)):
