@@ -143,6 +143,12 @@ def weights_file(folder: Union[str, Path]) -> Path:
     return path
 
 
+def pytest_report_header() -> str:
+    from tests.compatibility import running
+
+    return "tested with: " + ", ".join(" ".join(item) for item in running().items())
+
+
 @pytest.fixture(autouse=True)
 def no_cached_transformers():
     """AllenNLP caches transformers by path, and temporary paths come again."""

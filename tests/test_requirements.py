@@ -7,6 +7,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from allennlp_layer_saliency.requirements import BOUNDS, KNOW_NUMPY_2, check_requirements
+from tests import compatibility
 from tests.conftest import ROOT
 
 PINNED = {
@@ -86,3 +87,14 @@ def test_the_documented_versions_are_within_the_bounds():
     assert not given["setuptools"].contains("81")
     for name, (major, minor) in KNOW_NUMPY_2.items():
         assert not given[name].contains(f"{major}.{minor - 1}")
+
+
+def test_the_readmes_table_is_of_versions_like_these():
+    """`python -m tests.compatibility` brings it up to date."""
+    table = compatibility.rows(compatibility.README.read_text(encoding="utf-8"))
+    assert list(table) == list(compatibility.running())
+    for name, found in compatibility.running().items():
+        stated = table[name][compatibility.COLUMN]
+        # What transformers and spaCy change matters; of others any may come out tomorrow.
+        numbers = 2 if name in ("transformers", "spacy") else 1
+        assert stated.split(".")[:numbers] == found.split(".")[:numbers], name

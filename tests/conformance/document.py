@@ -57,7 +57,7 @@ With one line that says so:
   vocabulary than the classifier's; `projected-gradient-saliency` also where the head's output embeddings
   have another size than the hidden states (ALBERT, ELECTRA);
 - a text without a word, or longer than the model has positions where the embedder does not fold;
-- float16 on a CPU, where torch has no float16 layer norm.
+- float16, or `autocast`, on a CPU with torch 1.
 """
 
 
