@@ -311,17 +311,13 @@ class LayerInterpreter(SaliencyInterpreter):
                 self.budget.pieces,
                 self._autocast,
             )
-            # For each layer, for each target, for each instance.
-            per_layer = [
-                [
-                    layer_to_json(explanation, texts, self.tokenizer, self._coherence.get(layer))
-                    for explanation in self._explain_layer(
-                        inputs, self._layer_state(batch, layer, instances, inputs), layer
-                    )
-                ]
+            explained = {
+                layer: self._explain_layer(
+                    inputs, self._layer_state(batch, layer, instances, inputs), layer
+                )
                 for layer in self.layers
                 if len(batch.scores)
-            ]
+            }
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
         except RuntimeError as error:
@@ -338,6 +334,14 @@ class LayerInterpreter(SaliencyInterpreter):
                     "for; use float16 or float32"
                 ) from error
             raise
+        # For each layer, for each target, for each instance; not before the device has all of its work.
+        per_layer = [
+            [
+                layer_to_json(explanation, texts, self.tokenizer, self._coherence.get(layer))
+                for explanation in of_layer
+            ]
+            for layer, of_layer in explained.items()
+        ]
         for i, choices in enumerate(batch.choices):
             for target, choice in enumerate(choices):
                 described = {**choice.description, "score": batch.scores[target, i].item()}

@@ -10,6 +10,7 @@ from allennlp.data.fields import LabelField, TextField
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from transformers import AutoTokenizer
 
+from allennlp_layer_saliency.saliency_interpreters import layer_interpreter
 from tests.conformance import rows
 from tests.conftest import SENTENCES, build_predictor, hook_count, model_config, reader_config
 
@@ -88,6 +89,21 @@ def test_batched_equals_single_in_any_order(predictor, name):
                 assert got["tokens_1"] == wanted["tokens_1"]
                 assert got["signed_1"] == pytest.approx(wanted["signed_1"], abs=1e-6)
                 assert got["lost"] == pytest.approx(wanted["lost"], abs=1e-6)
+
+
+def test_results_are_read_after_the_last_layer(predictor, monkeypatch):
+    """So that a GPU does not wait between layers for what they gave to be copied."""
+    interpreter = make(predictor, layer="all")
+    steps = []
+    for owner, name in ((interpreter, "_explain_layer"), (layer_interpreter, "layer_to_json")):
+
+        def step(*args, own=getattr(owner, name), name=name):
+            steps.append(name)
+            return own(*args)
+
+        monkeypatch.setattr(owner, name, step)
+    interpreter.saliency_interpret_from_json(LINES[0])
+    assert steps == ["_explain_layer"] * 4 + ["layer_to_json"] * 4
 
 
 @pytest.mark.parametrize("name", OURS)
