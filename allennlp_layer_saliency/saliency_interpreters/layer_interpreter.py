@@ -330,8 +330,8 @@ class LayerInterpreter(SaliencyInterpreter):
         except TypeError as error:
             if "Does not support dtype torch.bfloat16" in str(error):
                 raise ConfigurationError(
-                    f"{type(self._model).__name__} has a softmax of AllenNLP's that bfloat16 is too coarse "
-                    "for; use float16 or float32"
+                    f"{type(self._model).__name__} takes a masked softmax of AllenNLP's, which there is not "
+                    "in bfloat16; use float16 or float32"
                 ) from error
             raise
         # For each layer, for each target, for each instance; not before the device has all of its work.

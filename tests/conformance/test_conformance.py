@@ -152,7 +152,9 @@ def test_padding_changes_nothing(built, monkeypatch):
 def test_mixed_precision(built):
     row, predictor, lines = built
     if "decomposable" in type(predictor._model).__name__.lower():
-        with pytest.raises(ConfigurationError, match="DecomposableAttention has a softmax"):
+        with pytest.raises(
+            ConfigurationError, match="DecomposableAttention takes a masked softmax"
+        ):
             make(predictor, type=OURS[2], autocast="bfloat16").saliency_interpret_batch_json(lines)
         return
     for make_all in (interpreters, resuming):
