@@ -4,6 +4,7 @@ Installation as documented avoids them; what is installed later may bring them b
 """
 
 import re
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Callable, Dict, NamedTuple, Optional, Tuple
@@ -34,7 +35,10 @@ KNOW_NUMPY_2 = {"torch": (2, 3), "spacy": (3, 8)}
 
 
 def installed_version(package: str) -> Optional[str]:
-    """The version of an installed package, or None."""
+    """The version of a package, as it is imported or else installed, or None."""
+    imported = sys.modules.get(package.replace("-", "_"))
+    if hasattr(imported, "__version__"):
+        return imported.__version__
     try:
         return version(package)
     except PackageNotFoundError:

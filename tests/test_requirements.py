@@ -78,6 +78,15 @@ def test_it_comes_before_allennlp_breaks(tmp_path):
     )
 
 
+def test_what_is_imported_counts(monkeypatch):
+    """Under `allennlp`, whose own imports put folders before others on the path."""
+    monkeypatch.setattr("transformers.__version__", "4.46.3")
+    with pytest.raises(ImportError, match="^transformers 4.46.3 does not work"):
+        check_requirements()
+    monkeypatch.undo()
+    check_requirements()
+
+
 def test_the_documented_versions_are_within_the_bounds():
     lines = (ROOT / "requirements" / "current.txt").read_text().splitlines()
     given = {r.name: r.specifier for r in map(Requirement, filter(re.compile(r"\w").match, lines))}
