@@ -107,19 +107,9 @@ def _load_from_state_dict(
 PreTrainedModel._load_from_state_dict = _load_from_state_dict  # type: ignore[assignment]
 
 
-@contextmanager
-def _ties_kept() -> Iterator[None]:
-    """
-    Have `from_pretrained` copy weights into the model's own.
-
-    transformers 4.43 puts those of the file in their place, which parts weights that are one: the bias of
-    some heads stays 0 where the file has it under one of its two names.
-    """
-    PreTrainedModel._supports_param_buffer_assignment = False  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        del PreTrainedModel._supports_param_buffer_assignment  # type: ignore[attr-defined]
+# transformers 4.43 puts a file's weights in the place of the model's own, which parts weights that are one:
+# the bias of some LM heads stays 0 where the file has it under one of its two names.
+PreTrainedModel._supports_param_buffer_assignment = False  # type: ignore[attr-defined]
 
 
 class Layers(NamedTuple):
@@ -355,10 +345,9 @@ def load_lm_head(model_name: str) -> Decoder:
         ) from error
     kind = AutoModelForCausalLM if _is_causal(config) else AutoModelForMaskedLM
     try:
-        with _ties_kept():
-            model, report = kind.from_pretrained(
-                model_name, config=config, output_loading_info=True, trust_remote_code=False
-            )
+        model, report = kind.from_pretrained(
+            model_name, config=config, output_loading_info=True, trust_remote_code=False
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"no language model could be loaded from {model_name!r}: {_first_line(error)}"
