@@ -54,6 +54,8 @@ setup(
         "captum": ["captum>=0.6,<0.9"],
         # Later versions of both break the version of datasets that AllenNLP 2.10.1 takes.
         "export": ["datasets", "fsspec<2023.10", "pyarrow<21"],
+        # 2.10 is the last for Python 3.8; from 2.50 on some refuse the pydantic 1 that spaCy 3.3 needs.
+        "ray": ["ray>=2.10,<2.50"],
         "report": ["jinja2>=3", "matplotlib>=3.7"],
         "test": [
             "captum>=0.6,<0.9",

@@ -2,7 +2,8 @@
 Explanations in other forms, and back: a tidy table (pandas; CSV, Parquet), and a Hugging Face data set with
 the columns that Thermostat's have.
 
-An explanation here is an output of the `saliency` predictor: a line of what `allennlp predict` wrote, parsed.
+An explanation here is an output of the `saliency` predictor: a line of what `allennlp predict` wrote, parsed,
+or what `read_run` gives of a folder of `allennlp saliency run`.
 """
 
 import re
@@ -13,6 +14,17 @@ from allennlp.common.util import JsonDict
 from transformers import PreTrainedTokenizerBase
 
 from allennlp_layer_saliency.display import text_numbers
+from allennlp_layer_saliency.runs.folder import read_run
+
+__all__ = [
+    "from_frame",
+    "from_thermostat",
+    "read_frame",
+    "read_run",
+    "to_frame",
+    "to_thermostat",
+    "write_frame",
+]
 
 # A row is a token; the types are such that a missing value stays one.
 COLUMNS = {

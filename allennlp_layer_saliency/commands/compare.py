@@ -19,7 +19,8 @@ from allennlp_layer_saliency.evaluation.comparison import METRICS, SCORES, Compa
 from allennlp_layer_saliency.evaluation.data import Data, provenance
 from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions
 from allennlp_layer_saliency.evaluation.plausibility import Rationales
-from allennlp_layer_saliency.predictors import SaliencyPredictor
+from allennlp_layer_saliency.files import write_whole
+from allennlp_layer_saliency.predictors.saliency import saliency_predictors
 from allennlp_layer_saliency.reports import comparison as report
 from allennlp_layer_saliency.saliency_interpreters import LayerSaliency
 
@@ -112,14 +113,9 @@ class CompareExperiment(FromParams):
     def run(self, output: str, cuda_device: int) -> JsonDict:
         """Measure what is not there yet, and summarise all of it."""
         archive = load_archive(self.archive_file, cuda_device=cuda_device)
-        predictors = {}
-        for name, config in self.interpreters.items():
-            try:
-                predictors[name] = SaliencyPredictor(
-                    archive.model, archive.validation_dataset_reader, config, self.inner
-                )
-            except ConfigurationError as error:
-                raise ConfigurationError(f"interpreters, {name}: {error}") from error
+        predictors = saliency_predictors(
+            archive.model, archive.validation_dataset_reader, self.interpreters, self.inner
+        )
         inner: Predictor = next(iter(predictors.values())).inner
         reader = LayerSaliency(inner, layer="all", transformer=self.transformer)
         comparison = Comparison(
@@ -258,9 +254,4 @@ def _read(path: str) -> Any:
 
 
 def _replace(path: str, content: Any) -> None:
-    """Write a whole file or nothing."""
-    with open(path + ".tmp", "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1, allow_nan=False)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(path + ".tmp", path)
+    write_whole(path, json.dumps(content, indent=1, allow_nan=False).encode())

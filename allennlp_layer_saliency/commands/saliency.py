@@ -9,6 +9,7 @@ from allennlp.common.checks import ConfigurationError
 from allennlp_layer_saliency.commands.archive import archive
 from allennlp_layer_saliency.commands.compare import compare
 from allennlp_layer_saliency.commands.layers import layers
+from allennlp_layer_saliency.commands.run import run
 from allennlp_layer_saliency.reports import page
 
 
@@ -55,17 +56,27 @@ class SaliencyCommand(Subcommand):
                 "plots and comparison.json. A stopped run goes on where it was.",
             ),
         ):
-            command = commands.add_parser(name, description=description, help=description)
-            command.add_argument("config", help="a jsonnet file: archive_file, data, ...")
-            command.add_argument("-s", "--output", required=True, help="the folder for the results")
-            command.add_argument("--limit", type=int, help="only so many texts")
-            command.add_argument("--cuda-device", type=int, default=-1, help="-1 is the CPU")
-            command.add_argument("-f", "--force", action="store_true", help="overwrite results")
+            command = _add_configured(commands, name, description)
             command.set_defaults(func=_worker(partial(_with_config, work)))
 
         description = (
+            "Explain a whole data set, in shards, with as many processes as you like. A stopped run goes on "
+            "where it was."
+        )
+        command = _add_configured(commands, "run", description)
+        command.add_argument("--shard-size", type=int, help="texts in a shard (default: 256)")
+        command.add_argument(
+            "--workers", type=int, help="so many processes of Ray; left out, this one without Ray"
+        )
+        command.add_argument("--address", help="of a Ray cluster; left out, this machine")
+        command.add_argument(
+            "--gpus-per-worker", type=float, default=0, help="such as 1, or 0.5 (default: 0)"
+        )
+        command.set_defaults(func=_worker(_run))
+
+        description = (
             "Make one self-contained HTML page of explanations that allennlp predict --predictor saliency "
-            "wrote, several interpreters side by side, or of what layers or compare wrote."
+            "wrote, several interpreters side by side, or of what layers, compare or run wrote."
         )
         command = commands.add_parser("report", description=description, help=description)
         command.add_argument("paths", nargs="+", help="a folder, or files of explanations")
@@ -77,6 +88,35 @@ class SaliencyCommand(Subcommand):
             func=_worker(lambda args: page.write(args.paths, args.output, args.force))
         )
         return subparser
+
+
+def _add_configured(
+    commands: argparse._SubParsersAction, name: str, description: str
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, description=description, help=description)
+    command.add_argument("config", help="a jsonnet file: archive_file, data, ...")
+    command.add_argument("-s", "--output", required=True, help="the folder for the results")
+    command.add_argument("--limit", type=int, help="only so many texts")
+    command.add_argument("--cuda-device", type=int, default=-1, help="-1 is the CPU")
+    command.add_argument("-f", "--force", action="store_true", help="overwrite results")
+    return command
+
+
+def _run(args: argparse.Namespace) -> None:
+    status = run(
+        args.config,
+        args.output,
+        args.limit,
+        args.cuda_device,
+        args.force,
+        args.shard_size,
+        args.workers,
+        args.address,
+        args.gpus_per_worker,
+        getattr(args, "include_package", []),
+    )
+    if status:
+        sys.exit(status)
 
 
 def _with_config(work: Callable[..., Any], args: argparse.Namespace) -> None:

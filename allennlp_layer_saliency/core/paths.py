@@ -4,8 +4,10 @@ Only the blocks above the layer run again, several states at a time.
 """
 
 import hashlib
+import random
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Sequence, Tuple, Union
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy
 import torch
@@ -177,6 +179,22 @@ def seeded(seed: int, tokens: Sequence[Union[int, str]]) -> torch.Generator:
     """Random numbers that depend on the seed and the tokens alone, whatever else is in the batch."""
     digest = hashlib.sha256(repr((seed, tokens)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
+
+
+@contextmanager
+def global_numbers_of(seed: int, number: int) -> Iterator[None]:
+    """Global random numbers that depend on the seed and the text's number alone."""
+    own = seeded(seed, [number]).initial_seed()
+    states = random.getstate(), numpy.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            random.seed(own)
+            numpy.random.seed(own % 2**32)
+            torch.manual_seed(own)
+            yield
+    finally:
+        random.setstate(states[0])
+        numpy.random.set_state(states[1])
 
 
 def _noise(generators: List[torch.Generator], hidden_states: Tensor, mask: Tensor) -> Tensor:

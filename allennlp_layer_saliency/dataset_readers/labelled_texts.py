@@ -5,7 +5,7 @@ import logging
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional
 
 from allennlp.common.checks import ConfigurationError
-from allennlp.common.file_utils import cached_path
+from allennlp.common.file_utils import open_compressed
 from allennlp.data import DatasetReader, Instance
 from allennlp.data.dataset_readers import TextClassificationJsonReader
 from allennlp.data.tokenizers import Tokenizer, WhitespaceTokenizer
@@ -113,7 +113,7 @@ class AgNewsReader(LabelledTextReader):
 
 def _lines(file_path: str) -> Iterator[str]:
     # Not `splitlines`, for which characters inside a text end a line too.
-    with open(cached_path(file_path), encoding="utf-8", newline="\n") as file:
+    with open_compressed(file_path, newline="\n") as file:
         try:
             for line in file:
                 yield line.rstrip("\r\n")

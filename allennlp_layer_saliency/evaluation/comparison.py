@@ -1,16 +1,13 @@
 """Interpreters and metrics on a data set: one record for each text and row, then means and tests."""
 
-import random
-from contextlib import contextmanager
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy
-import torch
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
 
 from allennlp_layer_saliency.core import faithfulness
-from allennlp_layer_saliency.core.paths import seeded
+from allennlp_layer_saliency.core.paths import global_numbers_of
 from allennlp_layer_saliency.evaluation import cost, plausibility, randomisation, statistics
 from allennlp_layer_saliency.evaluation.data import Example
 from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions, Tokens
@@ -165,7 +162,7 @@ class Comparison:
             outcomes = []
             for example in examples:
                 # Some of AllenNLP's draw from the global generators.
-                with _numbers_of(self._seed, example.number):
+                with global_numbers_of(self._seed, example.number):
                     outcomes.extend(predictor.explain([[example.instance]]))
         return [
             (
@@ -364,19 +361,3 @@ def summary(
 
 def _head(example: Example) -> JsonDict:
     return {"example": example.number, **({} if example.id is None else {"id": example.id})}
-
-
-@contextmanager
-def _numbers_of(seed: int, number: int) -> Iterator[None]:
-    """Global random numbers that depend on the seed and the text's number alone."""
-    own = seeded(seed, [number]).initial_seed()
-    states = random.getstate(), numpy.random.get_state()
-    try:
-        with torch.random.fork_rng():
-            random.seed(own)
-            numpy.random.seed(own % 2**32)
-            torch.manual_seed(own)
-            yield
-    finally:
-        random.setstate(states[0])
-        numpy.random.set_state(states[1])

@@ -5,7 +5,7 @@ import math
 import os
 import sys
 from contextlib import ExitStack, contextmanager
-from typing import Any, Dict, Iterator, List, Optional, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.params import Params
@@ -113,17 +113,7 @@ class SaliencyPredictor(Predictor):
 
     def load_line(self, line: str) -> JsonDict:
         self._lines += 1
-        try:
-            content = json.loads(line, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
-            return Line({"unparsed": line.strip()}, self._lines, f"not valid JSON: {error}")
-        if not isinstance(content, dict):
-            return Line(
-                {"unparsed": line.strip()},
-                self._lines,
-                f"a line must hold a JSON object; this one holds {type(content).__name__}",
-            )
-        return Line(content, self._lines)
+        return parsed(line, self._lines)
 
     def dump_line(self, outputs: JsonDict) -> str:
         return json.dumps(outputs, allow_nan=False) + "\n"
@@ -132,6 +122,10 @@ class SaliencyPredictor(Predictor):
         return self.predict_batch_json([inputs])[0]
 
     def predict_batch_json(self, inputs: List[JsonDict]) -> List[JsonDict]:
+        return self._counted(self.outputs(inputs))
+
+    def outputs(self, inputs: Sequence[JsonDict]) -> List[JsonDict]:
+        """The output for each input, or its error record, counting nothing."""
         results: List[Optional[JsonDict]] = [None] * len(inputs)
         instances: Dict[int, List[Instance]] = {}
         for i, line in enumerate(inputs):
@@ -152,13 +146,27 @@ class SaliencyPredictor(Predictor):
         return self.predict_batch_instance([instance])[0]
 
     def predict_batch_instance(self, instances: List[Instance]) -> List[JsonDict]:
+        first = self._lines + 1
+        self._lines += len(instances)
+        return self._counted(self.instance_outputs(instances, range(first, self._lines + 1)))
+
+    def instance_outputs(
+        self, instances: Sequence[Instance], numbers: Sequence[int]
+    ) -> List[JsonDict]:
+        """The output for each instance, or its error record with the number given, counting nothing."""
         results = []
         outcomes = self.explain([[instance] for instance in instances])
-        for instance, outcome in zip(instances, outcomes):
-            self._lines += 1
+        for instance, number, outcome in zip(instances, numbers, outcomes):
             gold = self._gold_label(gold_label(instance))
             known = {"id": metadata_id(instance), "gold_label": gold}
-            results.append(self._output(known, self._lines, outcome))
+            results.append(self._output(known, number, outcome))
+        return results
+
+    def _counted(self, results: List[JsonDict]) -> List[JsonDict]:
+        errors = sum("error" in result and "line" in result for result in results)
+        if errors and not self._errors:
+            atexit.register(self._report_errors)
+        self._errors += errors
         return results
 
     def _gold_label(self, label: Any) -> Optional[str]:
@@ -306,13 +314,7 @@ class SaliencyPredictor(Predictor):
         message = " ".join(str(error).split())
         if not isinstance(error, ConfigurationError):
             message = f"{type(error).__name__}: {message}"
-        record: JsonDict = {} if id_ is None else {"id": id_}
-        if number is not None:
-            record["line"] = number
-            if not self._errors:
-                atexit.register(self._report_errors)
-            self._errors += 1
-        return {**record, "error": message}
+        return error_record(id_, number, message)
 
     def _report_errors(self) -> None:
         """`allennlp predict` tells a predictor neither the end of its input nor the exit status."""
@@ -321,6 +323,47 @@ class SaliencyPredictor(Predictor):
             '"error"',
             file=sys.stderr,
         )
+
+
+def parsed(line: str, number: int) -> Line:
+    """A line of JSON, whatever it holds."""
+    try:
+        content = json.loads(line, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        return Line({"unparsed": line.strip()}, number, f"not valid JSON: {error}")
+    if not isinstance(content, dict):
+        problem = f"a line must hold a JSON object; this one holds {type(content).__name__}"
+        return Line({"unparsed": line.strip()}, number, problem)
+    return Line(content, number)
+
+
+def error_record(id_: Any, number: Optional[int], message: str) -> JsonDict:
+    """What stands for an explanation that there is not; an id or number of None is left out."""
+    known = {"id": id_, "line": number}
+    return {**{key: value for key, value in known.items() if value is not None}, "error": message}
+
+
+def saliency_predictors(
+    model: Model,
+    dataset_reader: DatasetReader,
+    interpreters: Dict[str, Any],
+    inner: Optional[Union[str, Dict[str, Any]]] = None,
+) -> Dict[str, SaliencyPredictor]:
+    """
+    A predictor for each interpreter's configuration, by its name.
+
+    # Raises
+
+    `ConfigurationError`
+        If one can't be built; the message has its name.
+    """
+    predictors = {}
+    for name, config in interpreters.items():
+        try:
+            predictors[name] = SaliencyPredictor(model, dataset_reader, config, inner)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"interpreters, {name}: {error}") from error
+    return predictors
 
 
 def interpreter_params(interpreter: Union[str, Dict[str, Any], Params]) -> Params:

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+from itertools import islice
 from typing import Any, Dict, List, Optional, Sequence
 
 from allennlp.common.checks import ConfigurationError
@@ -19,7 +20,12 @@ from allennlp_layer_saliency.reports.explanations import (
     read,
     source_name,
 )
+from allennlp_layer_saliency.runs.folder import MANIFEST, read_run
 from allennlp_layer_saliency.version import VERSION
+
+
+# Of a whole data set's run; a browser has to hold them.
+TEXTS = 1000
 
 
 def page(paths: Sequence[str]) -> str:
@@ -27,7 +33,7 @@ def page(paths: Sequence[str]) -> str:
     # Parameters
 
     paths : `Sequence[str]`
-        A folder that `allennlp saliency layers` or `compare` wrote; or files that `allennlp predict
+        A folder that `allennlp saliency layers`, `compare` or `run` wrote; or files that `allennlp predict
         --predictor saliency` wrote, one for each interpreter, of the same inputs.
 
     # Raises
@@ -114,10 +120,22 @@ def _of_folder(folder: str) -> str:
         data = compact(of_comparison(list(read(examples)))) if os.path.exists(examples) else None
         notes = [comparison.note(compared)]
         return _rendered(title, notes, tables, comparison.figures(compared) or {}, data)
+    if os.path.exists(os.path.join(folder, MANIFEST)):
+        return _of_run(folder, title)
     raise ConfigurationError(
-        f"{folder} holds neither layers.json nor comparison.json; make it with allennlp saliency layers "
-        "or compare, or name a file of explanations"
+        f"{folder} holds neither layers.json nor comparison.json nor {MANIFEST}; make it with allennlp "
+        "saliency layers, compare or run, or name a file of explanations"
     )
+
+
+def _of_run(folder: str, title: str) -> str:
+    files: Dict[str, List[Text]] = {}
+    notes = []
+    for name, lines in read_run(folder).items():
+        files[name] = [Text(n, line) for n, line in enumerate(islice(lines, TEXTS), start=1)]
+        if next(lines, None) is not None:
+            notes = [f"the first {TEXTS:,} texts"]
+    return _rendered(title, notes, data=compact(files))
 
 
 def _results(path: str) -> Optional[JsonDict]:

@@ -29,10 +29,10 @@ def test_json_lines(predictor, lines):
     assert all(example.instance is not None for example in examples[:9])
     # Bad lines never lose the good ones.
     errors = [example.error for example in examples[9:]]
-    assert errors[0] == "not valid JSON: list in place of a JSON object"
+    assert errors[0] == "a line must hold a JSON object; this one holds list"
     assert errors[1].startswith("not valid JSON: 'utf-8' codec")
     assert errors[2] == "KeyError: 'sentence'"
-    assert errors[3] == "not valid JSON: NoneType in place of a JSON object"
+    assert errors[3] == "a line must hold a JSON object; this one holds NoneType"
 
 
 def test_a_limit_and_a_sample(predictor, lines):

@@ -1,0 +1,202 @@
+"""`allennlp saliency run`: explanations of a whole data set."""
+
+import re
+import sys
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
+
+from allennlp.common import FromParams, Tqdm
+from allennlp.common.checks import ConfigurationError
+from allennlp.common.util import lazy_groups_of
+
+from allennlp_layer_saliency.commands.config import read_config
+from allennlp_layer_saliency.evaluation.data import Data, provenance
+from allennlp_layer_saliency.files import pyarrow_parquet
+from allennlp_layer_saliency.predictors.saliency import interpreter_params
+from allennlp_layer_saliency.runs.explainer import Explainer, Outputs, Settings, Shard
+from allennlp_layer_saliency.runs.folder import FORMATS, RunFolder
+from allennlp_layer_saliency.runs.pool import Workers
+
+
+class RunExperiment(FromParams):
+    """
+    What a configuration of `allennlp saliency run` says.
+
+    # Parameters
+
+    archive_file : `str`
+    data : `Data`
+    interpreters : `Dict[str, Any]`
+        Name -> an interpreter's configuration, registered name or file, as for the `saliency` predictor.
+        A name is a folder's too: letters, digits, and inside it . _ and -.
+    seed : `int`, optional (default = `0`)
+        Of the data's `sample` and of interpreters that draw from the global generators.
+    limit : `int`, optional
+        Only so many texts, from the beginning.
+    shard_size : `int`, optional (default = `256`)
+        Texts that are explained together and lie in one file; so many at most are lost by a fault.
+    format : `str`, optional (default = `"jsonl"`)
+        "jsonl" or "parquet".
+    threads : `int`, optional (default = `1`)
+        Of each process. On a CPU more processes are quicker than more threads.
+    inner : `str` or `Dict[str, Any]`, optional
+        The predictor that reads the data, as for the `saliency` predictor.
+    """
+
+    def __init__(
+        self,
+        archive_file: str,
+        data: Data,
+        interpreters: Dict[str, Any],
+        seed: int = 0,
+        limit: Optional[int] = None,
+        shard_size: int = 256,
+        format: str = "jsonl",
+        threads: int = 1,
+        inner: Optional[Union[str, Dict[str, Any]]] = None,
+    ) -> None:
+        if not interpreters:
+            raise ConfigurationError("interpreters: at least one is wanted")
+        for name in interpreters:
+            if not re.fullmatch(r"[^\W_][\w.-]*", name, re.ASCII):
+                raise ConfigurationError(
+                    f"interpreters: {name!r} is to name a folder: letters, digits, and after the first of "
+                    "them . _ and -"
+                )
+        for argument, value in (("limit", limit), ("shard_size", shard_size), ("threads", threads)):
+            if value is not None and value < 1:
+                raise ConfigurationError(f"{argument} must be at least 1; got {value}")
+        if format not in FORMATS:
+            raise ConfigurationError(
+                f"format: one of {', '.join(FORMATS)} is wanted; got {format!r}"
+            )
+        if format == "parquet":
+            pyarrow_parquet()
+        self.archive_file = archive_file
+        self.data = data
+        # A file's content, so that what has changed in it is noticed.
+        self.interpreters = {
+            name: interpreter_params(config).as_dict(quiet=True)
+            for name, config in interpreters.items()
+        }
+        self.seed = seed
+        self.limit = limit
+        self.shard_size = shard_size
+        self.format = format
+        self.threads = threads
+        self.inner = inner
+
+
+def run(
+    config: str,
+    output: str,
+    limit: Optional[int] = None,
+    cuda_device: int = -1,
+    force: bool = False,
+    shard_size: Optional[int] = None,
+    workers: Optional[int] = None,
+    address: Optional[str] = None,
+    gpus_per_worker: float = 0,
+    packages: Sequence[str] = (),
+) -> int:
+    """
+    Explain all texts that OUT does not have yet.
+
+    # Parameters
+
+    config : `str`
+        A jsonnet file.
+    output : `str`
+        A folder.
+    limit, cuda_device, force, shard_size, workers, address, gpus_per_worker
+        As the command's options of these names.
+    packages : `Sequence[str]`
+        Of `--include-package`.
+
+    # Returns
+
+    `int`
+        The exit status: 1 if there is an input without an explanation, 130 if the run was interrupted.
+
+    # Raises
+
+    `ConfigurationError`
+    `OSError`
+        If OUT can't be written to.
+    """
+    if workers is None and (address is not None or gpus_per_worker):
+        raise ConfigurationError("--address and --gpus-per-worker need --workers")
+    if workers is not None and workers < 1:
+        raise ConfigurationError(f"--workers must be at least 1; got {workers}")
+    if workers is not None and cuda_device >= 0:
+        raise ConfigurationError("give workers GPUs by --gpus-per-worker, not by --cuda-device")
+    params = read_config(config, limit)
+    if shard_size is not None:
+        params["shard_size"] = shard_size
+    settings = params.duplicate().as_dict(quiet=True)
+    experiment = RunExperiment.from_params(params)
+    settings["interpreters"] = experiment.interpreters
+    known = {
+        **provenance(experiment.archive_file, settings, experiment.seed),
+        "input": experiment.data.identity(),
+        "shard_size": experiment.shard_size,
+        "threads": experiment.threads,
+    }
+    try:
+        folder = RunFolder(output, list(experiment.interpreters), experiment.format, known, force)
+        if not folder.finished:
+            wanted = Settings(
+                experiment.archive_file,
+                experiment.interpreters,
+                experiment.inner,
+                experiment.seed,
+                experiment.threads,
+                packages,
+            )
+            _explain(experiment, folder, wanted, cuda_device, workers, address, gpus_per_worker)
+            folder.finish()
+    except KeyboardInterrupt:
+        print(
+            f"\nallennlp saliency: stopped; {output} keeps what is done. The same command goes on.",
+            file=sys.stderr,
+        )
+        return 130
+    errors = {name: count for name, count in folder.errors.items() if count}
+    print(f"{output}: {folder.texts:,} texts in {folder.shards:,} shards")
+    if errors:
+        listed = ", ".join(f"{name} {count:,}" for name, count in errors.items())
+        print(
+            f'allennlp saliency: not explained: {listed}; their lines have an "error"',
+            file=sys.stderr,
+        )
+    return 1 if errors else 0
+
+
+def _explain(
+    experiment: RunExperiment,
+    folder: RunFolder,
+    settings: Settings,
+    cuda_device: int,
+    workers: Optional[int],
+    address: Optional[str],
+    gpus: float,
+) -> None:
+    inputs = experiment.data.inputs(experiment.seed, experiment.limit)
+    shards = (
+        Shard(number, group)
+        for number, group in enumerate(lazy_groups_of(inputs, experiment.shard_size))
+        if number not in folder
+    )
+    if workers is None:
+        explained = _in_process(Explainer(settings, cuda_device), shards)
+    else:
+        explained = Workers(settings, workers, address, gpus).explain(shards)
+    total = experiment.data.estimate(experiment.limit)
+    with Tqdm.tqdm(desc="run", unit=" texts", total=total, initial=folder.texts) as bar:
+        for shard, outputs in explained:
+            folder.add(shard, outputs)
+            bar.update(len(shard.inputs))
+
+
+def _in_process(explainer: Explainer, shards: Iterator[Shard]) -> Iterator[Tuple[Shard, Outputs]]:
+    for shard in shards:
+        yield shard, explainer.explain(shard.inputs)

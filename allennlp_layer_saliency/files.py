@@ -1,0 +1,54 @@
+"""Files that are whole, or not there; and what reads Parquet."""
+
+import os
+from contextlib import suppress
+from typing import Any
+
+from allennlp.common.checks import ConfigurationError
+
+# Of a file that is being written. What a killed process left under such a name is worth nothing.
+TEMPORARY = ".tmp"
+
+
+def write_whole(path: str, content: bytes) -> None:
+    """
+    Write a file such that whoever looks finds the old content or the new one, even after a power cut.
+
+    # Raises
+
+    `OSError`
+        If it can't be written; the old content stays, and nothing of the new one.
+    """
+    temporary = path + TEMPORARY
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.remove(temporary)
+        raise
+    # The rename itself lasts only once the folder is on the disk.
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def pyarrow_parquet() -> Any:
+    """
+    # Raises
+
+    `ConfigurationError`
+        If pyarrow is not installed.
+    """
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ConfigurationError(
+            "Parquet needs pyarrow: pip install 'allennlp-layer-saliency[export]'"
+        ) from error
+    return pyarrow.parquet

@@ -1,0 +1,283 @@
+"""The folder of a run: explanations in shards, and what says which there are."""
+
+import json
+import os
+import re
+from typing import Any, Dict, Iterator, List, Optional, Sequence
+
+from allennlp.common.checks import ConfigurationError
+from allennlp.common.util import JsonDict
+
+from allennlp_layer_saliency.files import TEMPORARY, pyarrow_parquet, write_whole
+from allennlp_layer_saliency.runs.explainer import Output, Outputs, Shard
+
+FORMATS = ("jsonl", "parquet")
+MANIFEST = "manifest.json"
+# The shards of an unfinished run, one line each: to add one costs the same however many there are.
+PROGRESS = "progress.jsonl"
+EXPLANATIONS = "explanations"
+
+
+class RunFolder:
+    """
+    `manifest.json`, and `explanations/NAME/000000.jsonl` (or .parquet) for each interpreter and shard.
+
+    A shard's files are written whole, then the shard counts. A finished run's folder has the same bytes
+    whatever interrupted it. One process at a time may write to it.
+
+    # Parameters
+
+    path : `str`
+    names : `Sequence[str]`
+        The interpreters'.
+    format : `str`
+        Of `FORMATS`.
+    known : `JsonDict`
+        What the explanations depend on. A folder with those of anything else is refused.
+    force : `bool`
+        Whether to start over, whatever the folder holds.
+
+    # Raises
+
+    `ConfigurationError`
+    `OSError`
+        If the folder can't be written to.
+    """
+
+    def __init__(
+        self, path: str, names: Sequence[str], format: str, known: JsonDict, force: bool = False
+    ) -> None:
+        self._path = path
+        self._names = names
+        self._format = format
+        self._known = {"run": 1, **known, "format": format}
+        self._manifest = os.path.join(path, MANIFEST)
+        self._progress = os.path.join(path, PROGRESS)
+        os.makedirs(path, exist_ok=True)
+        self._lock = _locked(path)
+        before = _read_manifest(self._manifest)
+        if before is not None and not force:
+            differing = _differing(before, self._known)
+            if differing:
+                raise ConfigurationError(
+                    f"{path} holds another run (differing in {'; '.join(differing)}); choose another "
+                    "folder, or give --force to start over"
+                )
+        self._clear(everything=before is None or force)
+        self.finished = before is not None and not force and "shards" in before
+        self._done: Dict[int, JsonDict] = {}
+        if before is None or force:
+            write_whole(self._manifest, _dumped(self._known))
+        else:
+            shards = before["shards"] if "shards" in before else self._read_progress()
+            self._done = {shard["shard"]: shard for shard in shards}
+        for name in names:
+            os.makedirs(self._of(name), exist_ok=True)
+        lost = [n for n in self._done if not all(os.path.isfile(self._file(m, n)) for m in names)]
+        for number in lost:
+            del self._done[number]
+            self.finished = False
+
+    def __contains__(self, shard: int) -> bool:
+        return shard in self._done
+
+    def add(self, shard: Shard, outputs: Outputs) -> None:
+        """Write a shard's files, after which it is in the folder."""
+        for name in self._names:
+            lines = outputs[name]
+            content = (
+                "".join(output.line for output in lines).encode()
+                if self._format == "jsonl"
+                else _parquet([item.number for item in shard.inputs], lines)
+            )
+            write_whole(self._file(name, shard.number), content)
+        entry = {
+            "shard": shard.number,
+            "first": shard.inputs[0].number,
+            "texts": len(shard.inputs),
+            "errors": {n: sum(output.is_error for output in outputs[n]) for n in self._names},
+        }
+        with open(self._progress, "a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._done[shard.number] = entry
+
+    def finish(self) -> None:
+        """Say in the manifest that nothing is missing."""
+        shards = [self._done[number] for number in sorted(self._done)]
+        whole = {**self._known, "texts": self.texts, "errors": self.errors, "shards": shards}
+        write_whole(self._manifest, _dumped(whole))
+        if os.path.exists(self._progress):
+            os.remove(self._progress)
+
+    @property
+    def texts(self) -> int:
+        return sum(entry["texts"] for entry in self._done.values())
+
+    @property
+    def errors(self) -> Dict[str, int]:
+        """By interpreter."""
+        return {n: sum(e["errors"][n] for e in self._done.values()) for n in self._names}
+
+    @property
+    def shards(self) -> int:
+        return len(self._done)
+
+    def _of(self, name: str) -> str:
+        return os.path.join(self._path, EXPLANATIONS, name)
+
+    def _file(self, name: str, shard: int) -> str:
+        return os.path.join(self._of(name), f"{shard:06}.{self._format}")
+
+    def _read_progress(self) -> List[JsonDict]:
+        """The shards that are done; a line that a fault cut off is taken away."""
+        if not os.path.exists(self._progress):
+            return []
+        found: List[JsonDict] = []
+        end = 0
+        with open(self._progress, "rb+") as file:
+            for line in file:
+                try:
+                    if not line.endswith(b"\n"):
+                        break
+                    found.append(json.loads(line))
+                except ValueError:
+                    break
+                end += len(line)
+            file.truncate(end)
+        return found
+
+    def _clear(self, everything: bool) -> None:
+        """Remove what killed processes left or, of our own files only, everything."""
+        folder = os.path.join(self._path, EXPLANATIONS)
+        ours = r"\d{6,}\.(jsonl|parquet)"
+        if everything and os.path.exists(self._progress):
+            os.remove(self._progress)
+        for place, _, files in os.walk(folder):
+            for file in files:
+                if re.fullmatch(ours + re.escape(TEMPORARY), file) or (
+                    everything and re.fullmatch(ours, file)
+                ):
+                    os.remove(os.path.join(place, file))
+
+
+def read_run(path: str) -> Dict[str, Iterator[JsonDict]]:
+    """
+    # Parameters
+
+    path : `str`
+        A folder that `allennlp saliency run` wrote, finished or not.
+
+    # Returns
+
+    `Dict[str, Iterator[JsonDict]]`
+        For each interpreter the explanations and error records of the shards that are there, in the
+        inputs' order.
+
+    # Raises
+
+    `ConfigurationError`
+        If it is no such folder.
+    """
+    manifest = _read_manifest(os.path.join(path, MANIFEST))
+    if manifest is None:
+        raise ConfigurationError(f"{path} has no {MANIFEST}; make it with allennlp saliency run")
+    return {
+        name: _lines(os.path.join(path, EXPLANATIONS, name), manifest["format"])
+        for name in manifest["config"]["interpreters"]
+    }
+
+
+def _lines(folder: str, format: str) -> Iterator[JsonDict]:
+    files = os.listdir(folder) if os.path.isdir(folder) else []
+    files = [file for file in files if re.fullmatch(rf"\d{{6,}}\.{format}", file)]
+    for file in sorted(files, key=lambda file: int(file.split(".")[0])):
+        path = os.path.join(folder, file)
+        if format == "parquet":
+            for line in pyarrow_parquet().read_table(path)["explanation"].to_pylist():
+                yield json.loads(line)
+        else:
+            with open(path, encoding="utf-8") as lines:
+                yield from map(json.loads, lines)
+
+
+def _parquet(numbers: List[int], outputs: List[Output]) -> bytes:
+    """A row for each input: what one filters by in columns of its own, and the line as it is."""
+    parquet = pyarrow_parquet()
+    import pyarrow
+
+    lines = [json.loads(output.line) for output in outputs]
+    columns = {
+        "line": pyarrow.array(numbers, pyarrow.int64()),
+        **{
+            name: pyarrow.array(
+                [None if line.get(name) is None else _text(line[name]) for line in lines],
+                pyarrow.string(),
+            )
+            for name in ("id", "label", "gold_label", "error")
+        },
+        "explanation": pyarrow.array([output.line.rstrip("\n") for output in outputs]),
+    }
+    sink = pyarrow.BufferOutputStream()
+    parquet.write_table(pyarrow.table(columns), sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _locked(path: str) -> Optional[int]:
+    """Hold the folder for this process; its end, however it comes, lets go."""
+    try:
+        import fcntl
+    except ImportError:  # not a Unix
+        return None
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(folder)
+        raise ConfigurationError(f"{path}: another process is writing to this folder") from error
+    except OSError:
+        pass  # some network file systems know no locks
+    return folder
+
+
+def _read_manifest(path: str) -> Optional[JsonDict]:
+    if not os.path.exists(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        try:
+            content = json.load(file)
+        except ValueError as error:
+            raise ConfigurationError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(content, dict) or "run" not in content:
+        raise ConfigurationError(f"{path} is not of allennlp saliency run; choose another folder")
+    return content
+
+
+def _differing(before: JsonDict, known: JsonDict) -> List[str]:
+    """Each thing that differs, with both values where they are short."""
+    found = []
+    for key in known:
+        a, b = before.get(key), known[key]
+        if a == b:
+            continue
+        if isinstance(a, dict) and isinstance(b, dict):
+            for inner in sorted({*a, *b}):
+                if a.get(inner) != b.get(inner):
+                    found.append(f"{key}: {inner}{_values(a.get(inner), b.get(inner))}")
+        else:
+            found.append(f"{key}{_values(a, b)}")
+    return found
+
+
+def _values(before: Any, now: Any) -> str:
+    a, b = json.dumps(before), json.dumps(now)
+    return f", {a} there, {b} now" if len(a) + len(b) <= 80 else ""
+
+
+def _dumped(content: JsonDict) -> bytes:
+    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
