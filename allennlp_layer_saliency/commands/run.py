@@ -134,38 +134,41 @@ def run(
         params["shard_size"] = shard_size
     settings = params.duplicate().as_dict(quiet=True)
     experiment = RunExperiment.from_params(params)
-    settings["interpreters"] = experiment.interpreters
+    settings.pop("format", None)  # the folder's own
+    for key in ("interpreters", "shard_size", "threads"):
+        settings[key] = getattr(experiment, key)
     known = {
         **provenance(experiment.archive_file, settings, experiment.seed),
         "input": experiment.data.identity(),
-        "shard_size": experiment.shard_size,
-        "threads": experiment.threads,
     }
-    try:
-        folder = RunFolder(output, list(experiment.interpreters), experiment.format, known, force)
-        if not folder.finished:
-            wanted = Settings(
-                experiment.archive_file,
-                experiment.interpreters,
-                experiment.inner,
-                experiment.seed,
-                experiment.threads,
-                packages,
+    with RunFolder(
+        output, list(experiment.interpreters), experiment.format, known, force
+    ) as folder:
+        try:
+            if not folder.finished:
+                wanted = Settings(
+                    experiment.archive_file,
+                    experiment.interpreters,
+                    experiment.inner,
+                    experiment.seed,
+                    experiment.threads,
+                    packages,
+                )
+                _explain(experiment, folder, wanted, cuda_device, workers, address, gpus_per_worker)
+                folder.finish()
+        except KeyboardInterrupt:
+            print(
+                f"\nallennlp saliency: stopped; {output} keeps the {folder.texts:,} texts that are done, and "
+                "the same command, without --force, goes on",
+                file=sys.stderr,
             )
-            _explain(experiment, folder, wanted, cuda_device, workers, address, gpus_per_worker)
-            folder.finish()
-    except KeyboardInterrupt:
-        print(
-            f"\nallennlp saliency: stopped; {output} keeps what is done. The same command goes on.",
-            file=sys.stderr,
-        )
-        return 130
-    errors = {name: count for name, count in folder.errors.items() if count}
-    print(f"{output}: {folder.texts:,} texts in {folder.shards:,} shards")
+            return 130
+        print(f"{output}: {folder.texts:,} texts in {folder.shards:,} shards")
+        errors = {name: count for name, count in folder.errors.items() if count}
     if errors:
-        listed = ", ".join(f"{name} {count:,}" for name, count in errors.items())
+        listed = ", ".join(f"{count:,} by {name}" for name, count in errors.items())
         print(
-            f'allennlp saliency: not explained: {listed}; their lines have an "error"',
+            f'allennlp saliency: could not be explained: {listed}; their lines have an "error"',
             file=sys.stderr,
         )
     return 1 if errors else 0

@@ -53,30 +53,49 @@ class RunFolder:
         self._known = {"run": 1, **known, "format": format}
         self._manifest = os.path.join(path, MANIFEST)
         self._progress = os.path.join(path, PROGRESS)
+        self.finished = False
+        self._done: Dict[int, JsonDict] = {}
         os.makedirs(path, exist_ok=True)
         self._lock = _locked(path)
-        before = _read_manifest(self._manifest)
-        if before is not None and not force:
+        try:
+            self._open(force)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, force: bool) -> None:
+        before = _read_manifest(self._manifest)  # of anything else it is refused, force or not
+        if force:
+            before = None
+        if before is not None:
             differing = _differing(before, self._known)
             if differing:
                 raise ConfigurationError(
-                    f"{path} holds another run (differing in {'; '.join(differing)}); choose another "
+                    f"{self._path} holds another run (differing in {'; '.join(differing)}); choose another "
                     "folder, or give --force to start over"
                 )
-        self._clear(everything=before is None or force)
-        self.finished = before is not None and not force and "shards" in before
-        self._done: Dict[int, JsonDict] = {}
-        if before is None or force:
-            write_whole(self._manifest, _dumped(self._known))
-        else:
-            shards = before["shards"] if "shards" in before else self._read_progress()
-            self._done = {shard["shard"]: shard for shard in shards}
-        for name in names:
+        self._clear(everything=before is None)
+        for name in self._names:
             os.makedirs(self._of(name), exist_ok=True)
-        lost = [n for n in self._done if not all(os.path.isfile(self._file(m, n)) for m in names)]
-        for number in lost:
-            del self._done[number]
-            self.finished = False
+        if before is None:
+            write_whole(self._manifest, _dumped(self._known))
+            return
+        for entry in before["shards"] if "shards" in before else self._read_progress():
+            if all(os.path.isfile(self._file(name, entry["shard"])) for name in self._names):
+                self._done[entry["shard"]] = entry
+        self.finished = "shards" in before and len(self._done) == len(before["shards"])
+
+    def close(self) -> None:
+        """Let others write to the folder."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
 
     def __contains__(self, shard: int) -> bool:
         return shard in self._done

@@ -1,0 +1,86 @@
+"""Workers of a Ray of this machine's own, which the tests start and stop."""
+
+import json
+
+import pytest
+
+from tests.commands.test_run import contents, explanations, run  # noqa: F401
+from tests.conftest import ROOT
+
+ray = pytest.importorskip("ray")
+
+DEADLY = ("--include-package", "tests.runs.deadly")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_ray():
+    with pytest.MonkeyPatch.context() as patch:
+        # Workers import the tests' own interpreter.
+        patch.setenv("PYTHONPATH", str(ROOT))
+        ray.init(
+            address="local",
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            object_store_memory=2**27,
+            _node_ip_address="127.0.0.1",
+        )
+    yield
+    ray.shutdown()
+
+
+def texts(tmp_path, *sentences):
+    path = tmp_path / "texts.jsonl"
+    lines = [{"sentence": sentence, "id": i} for i, sentence in enumerate(sentences)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return {"path": str(path)}
+
+
+def test_the_same_bytes_whatever_the_number_of_workers(run, tmp_path):  # noqa: F811
+    interpreters = {"layer": "layer-saliency", "smooth": "smooth-gradient"}
+    run("none", interpreters=interpreters, limit=21, shard_size=4)
+    for workers in ("1", "2"):
+        status, _, complaint = run(workers, "--workers", workers)
+        assert status == 0, complaint
+        assert contents(tmp_path / workers) == contents(tmp_path / "none")
+
+
+def test_deaths_of_workers(run, tmp_path):  # noqa: F811
+    """One kills every worker, another one kills the first; no other is lost, twice there, or changed."""
+    sentences = [f"a film , number {i} , and {'no ' * i} good" for i in range(9)]
+    sentences[2] += " once"
+    expected = texts(tmp_path, *sentences)
+    run(
+        "expected",
+        *DEADLY,
+        data=expected,
+        interpreters={"deadly": {"type": "deadly"}},
+        shard_size=3,
+    )
+    sentences.insert(5, "a deadly film")
+    sentences.insert(6, "not bad")
+    interpreters = {"deadly": {"type": "deadly", "once": str(tmp_path / "once")}}
+    status, _, complaint = run(
+        "out",
+        "--workers",
+        "1",
+        *DEADLY,
+        data=texts(tmp_path, *sentences),
+        interpreters=interpreters,
+    )
+    assert status == 1 and "1 by deadly" in complaint
+    assert (tmp_path / "once").exists()
+    lines = explanations(tmp_path / "out", "deadly")
+    assert [line["id"] for line in lines] == list(range(11))
+    assert [line.get("error") for line in lines] == [
+        "each of 3 processes that explained this input alone died" if i == 5 else None
+        for i in range(11)
+    ]
+    # The first shard, which was retried, is as it would have been.
+    assert lines[:3] == explanations(tmp_path / "expected", "deadly")[:3]
+
+
+def test_a_model_that_cannot_be_loaded(run):  # noqa: F811
+    interpreters = {"a": {"type": "layer-saliency", "layer": 99}}
+    status, _, complaint = run("out", "--workers", "1", interpreters=interpreters)
+    assert status == 1 and "interpreters, a: " in complaint and "99" in complaint
