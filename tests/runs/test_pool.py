@@ -17,6 +17,8 @@ def local_ray():
     with pytest.MonkeyPatch.context() as patch:
         # Workers import the tests' own interpreter.
         patch.setenv("PYTHONPATH", str(ROOT))
+        # Otherwise Ray's workers wait for whatever else the machine does.
+        patch.setenv("RAY_worker_niceness", "0")
         ray.init(
             address="local",
             num_cpus=2,
