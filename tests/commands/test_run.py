@@ -24,11 +24,13 @@ def run(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(ROOT)
     made = {}
 
-    def run(folder, *flags, **config):
+    def run(folder, *flags, package=None, **config):
         made.update(config)
         path = tmp_path / "config.jsonnet"
         path.write_text(json.dumps(configuration(tmp_path, **made)))
-        arguments = ["saliency", "run", str(path), "-s", str(tmp_path / folder), *flags]
+        # What AllenNLP's own option of this name imports, workers are to import too.
+        packages = ["--include-package", package] if package else []
+        arguments = ["saliency", *packages, "run", str(path), "-s", str(tmp_path / folder), *flags]
         monkeypatch.setattr("sys.argv", ["allennlp", *arguments])
         status = 0
         try:
