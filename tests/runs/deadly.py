@@ -22,7 +22,7 @@ class Deadly(LayerSaliency):
         self._at_most = at_most
 
     def explain(self, prepared):
-        texts = [" ".join(map(str, p.instances[0]["tokens"].tokens)) for p in prepared]
+        texts = ["".join(token.text for token in p.instances[0]["tokens"].tokens) for p in prepared]
         if any("deadly" in text for text in texts):
             os.kill(os.getpid(), signal.SIGKILL)
         if self._at_most is not None and len(texts) > self._at_most:
