@@ -65,6 +65,8 @@ class RunFolder:
 
     def _open(self, force: bool) -> None:
         before = _read_manifest(self._manifest)  # of anything else it is refused, force or not
+        if before is not None and "shards" not in before and not self._read_progress():
+            before = None  # a configuration that came to nothing, and may be mended
         if force:
             before = None
         if before is not None:

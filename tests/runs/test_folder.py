@@ -96,6 +96,7 @@ def test_a_lost_file_is_made_again(undisturbed, tmp_path):
 
 
 def test_another_run_is_refused_with_what_differs(tmp_path):
+    opened(tmp_path, model={"sha256": "came to nothing"})
     opened(tmp_path).add(shard(0), outputs(0))
     (tmp_path / "notes.txt").write_text("not ours")
     with pytest.raises(
