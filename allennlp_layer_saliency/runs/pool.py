@@ -103,7 +103,11 @@ class Workers:
             except self._ray.exceptions.RayTaskError:
                 raise
             except self._ray.exceptions.RayError as error:
+                task = self._given[actor][0][1]
                 waiting.extend(self._replace(actor, error))
+                # Its death may have been the last thing to be known of a shard.
+                if task is not None and task.work.outputs is not None:
+                    yield task.work.shard, task.work.outputs
                 continue
             _, task = self._given[actor].popleft()
             if task is None:
