@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, NamedTuple
 
 SAMPLE = Path("fixtures/sst2_sample.jsonl")
 
@@ -79,31 +79,47 @@ def processes(name: str, ancestor: int) -> List[int]:
     return found
 
 
+class Moments(NamedTuple):
+    """Seconds of an undisturbed run in one process."""
+
+    loading: float
+    explaining: float
+
+
+def undisturbed(config: Path, output: Path) -> Moments:
+    began = time.monotonic()
+    driver = start(config, output)
+    while not (output / "progress.jsonl").exists():
+        assert driver.poll() is None
+        time.sleep(0.05)
+    loaded = time.monotonic()
+    assert driver.wait() == 0
+    return Moments(loaded - began, time.monotonic() - loaded)
+
+
 def kill_drivers(
-    config: Path, output: Path, kills: int, longest: float, generator: random.Random
+    config: Path, output: Path, kills: int, moments: Moments, generator: random.Random
 ) -> int:
-    """Kill a run in one process so often, then let it finish; how often it was killed."""
-    killed = 0
-    while killed < kills:
-        driver = start(config, output)
-        time.sleep(generator.uniform(0, longest))
+    """Kill a run so often, with and without workers, then let it finish; how often it was killed."""
+    for killed in range(kills):
+        driver = start(config, output, *(("--workers", "2") if killed % 2 else ()))
+        time.sleep(generator.uniform(0, moments.loading + 2 * moments.explaining / kills))
         if driver.poll() is not None:
             return killed
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-        killed += 1
     assert start(config, output).wait() == 0
-    return killed
+    return kills
 
 
 def kill_workers(
-    config: Path, output: Path, kills: int, longest: float, generator: random.Random
+    config: Path, output: Path, kills: int, moments: Moments, generator: random.Random
 ) -> int:
     """Kill workers of one run so often; how often that was possible before it finished."""
     driver = start(config, output, "--workers", "2")
     killed = 0
     while driver.poll() is None:
-        time.sleep(generator.uniform(0, longest))
+        time.sleep(generator.uniform(0, moments.loading))
         workers = processes("ray::_Actor", driver.pid)
         if workers and killed < kills:
             os.kill(generator.choice(workers), signal.SIGKILL)
@@ -122,13 +138,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = write_config(folder, args.texts)
-        began = time.monotonic()
-        assert start(config, folder / "undisturbed").wait() == 0
-        seconds = time.monotonic() - began
+        moments = undisturbed(config, folder / "undisturbed")
         expected = digests(folder / "undisturbed")
-        results = {"texts": args.texts, "undisturbed_seconds": round(seconds, 1)}
+        results: Dict[str, Any] = {"texts": args.texts, "undisturbed": moments._asdict()}
         for what, work in (("driver", kill_drivers), ("worker", kill_workers)):
-            killed = work(config, folder / what, args.kills, seconds, generator)
+            killed = work(config, folder / what, args.kills, moments, generator)
             results[what] = {
                 "kills": killed,
                 "same_bytes": digests(folder / what) == expected,

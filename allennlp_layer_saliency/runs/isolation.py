@@ -25,6 +25,11 @@ class Task:
         self.deaths = 0
         self.inputs = [work.shard.inputs[i] for i in places]
 
+    @property
+    def suspect(self) -> bool:
+        """Whether it, or what it is a part of, has killed processes."""
+        return self.deaths > 0 or self.work.halved
+
 
 class ShardWork:
     """
@@ -48,7 +53,7 @@ class ShardWork:
         self._fatal: Set[int] = set()
         self._apart: Dict[int, Dict[str, Output]] = {}
         self._open = 0
-        self._halved = False
+        self.halved = False
         self._whole = True
 
     def begin(self) -> Task:
@@ -73,12 +78,12 @@ class ShardWork:
         alone = len(task.places) == 1
         if task.deaths < (ATTEMPTS if self._whole or alone else 1):
             return [task]
-        if self._whole and self._halved:
+        if self._whole and self.halved:
             # The inputs can only be explained apart, as when all together need too much memory.
             self._finish(self._apart)
             return []
         if self._whole:
-            self._whole, self._halved, self._open = False, True, 1
+            self._whole, self.halved, self._open = False, True, 1
         if alone:
             self._fatal.add(task.places[0])
             self._open -= 1

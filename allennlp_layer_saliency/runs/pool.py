@@ -1,6 +1,7 @@
 """Shards explained by several processes: actors of Ray, on this machine or in a cluster."""
 
 import logging
+import os
 from collections import deque
 from contextlib import contextmanager
 from typing import Any, Deque, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -82,13 +83,14 @@ class Workers:
         waiting: Deque[Task] = deque()
         while True:
             for actor, given in self._given.items():
-                loaded = not given or given[0][1] is not None
-                while loaded and len(given) < IN_FLIGHT:
+                while _takes_more(given):
                     if not waiting:
                         shard = next(shards, None)
                         if shard is None:
                             break
                         waiting.append(ShardWork(shard, names).begin())
+                    if given and waiting[0].suspect:
+                        break
                     task = waiting.popleft()
                     given.append((actor.explain.remote(task.inputs), task))
             first = {given[0][0]: actor for actor, given in self._given.items() if given}
@@ -147,6 +149,8 @@ class Workers:
         if self._ray.is_initialized():
             yield
             return
+        # Ray otherwise reports its use to its makers.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         quiet = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": False}
         try:
             if self._address is None:
@@ -157,6 +161,8 @@ class Workers:
                     include_dashboard=False,
                     object_store_memory=OBJECT_STORE,
                     _node_ip_address="127.0.0.1",
+                    # Else workers wait for whatever else the machine does.
+                    _system_config={"worker_niceness": 0},
                     **quiet,
                 )
             else:
@@ -170,6 +176,16 @@ class Workers:
             yield
         finally:
             self._ray.shutdown()
+
+
+def _takes_more(given: Sequence[Tuple[Any, Optional[Task]]]) -> bool:
+    """
+    Whether a worker with these things to do is given another one: not while it loads, nor beside what a
+    process has died of, lest a task pay for its neighbour.
+    """
+    if not given:
+        return True
+    return len(given) < IN_FLIGHT and all(task is not None and not task.suspect for _, task in given)
 
 
 class _Actor:
