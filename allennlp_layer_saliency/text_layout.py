@@ -35,6 +35,8 @@ class Inputs(NamedTuple):
         tokens are word pieces.
     token_count : `int`
         Tokens of an instance, padding included.
+    real : `Tuple[torch.Tensor, torch.Tensor]`
+        Instances and positions of the mask's real positions, as `Tensor.nonzero` gives them.
     """
 
     token_ids: Tensor
@@ -42,6 +44,7 @@ class Inputs(NamedTuple):
     special: Tensor
     words: Optional[Tensor]
     token_count: int
+    real: Tuple[Tensor, Tensor]
 
 
 class Text(NamedTuple):
@@ -129,6 +132,7 @@ class TextLayout:
             special=(token_ids.unsqueeze(-1) == special).any(-1) & mask,
             words=words,
             token_count=token_count,
+            real=mask.nonzero(as_tuple=True),
         )
 
     def runs(self, token_ids: List[Tensor]) -> List[int]:
@@ -232,11 +236,14 @@ class Folding:
     places : `torch.Tensor`, optional
         Shape: (batch, positions). Where each position is in the rows, counted over all of them; -1 at
         padding. None where every text is one row.
+    real : `Tuple[torch.Tensor, torch.Tensor]`, optional
+        Instances and positions that are no padding.
     rows : `int`
         Of the whole batch.
     """
 
     places: Optional[Tensor] = None
+    real: Optional[Tuple[Tensor, Tensor]] = None
     rows: int = 0
 
     @classmethod
@@ -268,7 +275,7 @@ class Folding:
                     numbers.reshape(*rows.shape, 1), row_mask, *segments.shape
                 )
                 places = (places.squeeze(-1).long() - 1).masked_fill(~mask, -1)
-                return cls(places, len(rows)), rows
+                return cls(places, (places >= 0).nonzero(as_tuple=True), len(rows)), rows
         raise ConfigurationError(
             "the token indexer folds long texts, but the embedder has no max_length to read them by; give "
             "both the same"
@@ -317,9 +324,9 @@ class Folding:
         repeated = others.repeat(copies, 1, 1)
         if self.places is None:
             return torch.where(mask.repeat(copies, 1).unsqueeze(-1), states, repeated)
-        real = self.places >= 0
-        own = states.reshape(copies, *real.shape, -1)[:, real]
-        self._by_copy(repeated)[:, self.places[real]] = own
+        instances, positions = self.real
+        own = states.reshape(copies, *self.places.shape, -1)[:, instances, positions]
+        self._by_copy(repeated)[:, self.places[instances, positions]] = own
         return repeated
 
     def _by_copy(self, rows: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ tensor of a whole batch exists.
 """
 
 from dataclasses import dataclass
-from typing import Callable, Optional
+from typing import Callable, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -58,7 +58,8 @@ class Decoding:
     top_probabilities : `torch.Tensor`
         Shape: as `top_ids`. P_n of these items; 0 where a position was not decoded.
     vocabulary : `torch.Tensor`
-        Shape: (batch, vocabulary). sum_n s_n P_n.
+        Shape: (batch, vocabulary). sum_n s_n P_n. Has NaN if the head gave NaN or infinite logits: to ask
+        here would have the device wait.
     """
 
     shares: Tensor
@@ -72,7 +73,7 @@ def decode(
     hidden_states: Tensor,
     weights: Tensor,
     token_ids: Tensor,
-    decoded: Tensor,
+    decoded: Tuple[Tensor, Tensor],
     receiving: Tensor,
     tau: Optional[int] = 10,
     normalise: str = "input",
@@ -91,8 +92,8 @@ def decode(
         s. Shape: (batch, positions). Only `vocabulary` depends on it.
     token_ids : `torch.Tensor`
         t. Shape: (batch, positions).
-    decoded : `torch.Tensor`
-        Shape: (batch, positions). True where a position is to be decoded; never at padding.
+    decoded : `Tuple[torch.Tensor, torch.Tensor]`
+        Instances and positions of what is to be decoded, as `Tensor.nonzero` gives them; no padding.
     receiving : `torch.Tensor`
         Shape: (batch, positions). True where a position's piece may receive saliency; never at padding.
     tau : `int`, optional
@@ -107,7 +108,7 @@ def decode(
     # Raises
 
     `ValueError`
-        On a `tau`, `normalise` or hidden size out of range, or if the head gives NaN.
+        On a `tau`, `normalise` or hidden size out of range.
     """
     check_settings(tau, normalise)
     if hidden_states.size(-1) != decoder.hidden_size:
@@ -131,15 +132,13 @@ def decode(
     top_probabilities = new(batch_size, length, top_k, dtype=torch.float32)
     vocabulary = new(batch_size, vocabulary_size, dtype=torch.float32)
 
-    instances, positions = decoded.nonzero(as_tuple=True)
+    instances, positions = decoded
     for start in range(0, len(instances), max(1, chunk_elements // vocabulary_size)):
         stop = start + max(1, chunk_elements // vocabulary_size)
         rows, at = instances[start:stop], positions[start:stop]
         # Shape: (chunk, vocabulary)
         logits = decoder.logits(hidden_states[rows, at]).float()
         largest = logits.max(-1, keepdim=True).values
-        if not torch.isfinite(largest).all():
-            raise ValueError("the LM head gives NaN or infinite logits for this input")
         if top_k:
             top = top_ranked(logits, top_k)
             top_ids[rows, at] = top
@@ -200,14 +199,14 @@ def top_ranked(values: Tensor, k: int) -> Tensor:
     `torch.Tensor`
         Shape: (rows, k).
     """
-    # `topk` leaves the order of ties open; rows with a tie that matters are sorted in full.
+    # `topk` leaves the order of ties open.
     top_values, indices = values.topk(min(k + 1, values.size(1)), dim=1)
-    tied = (top_values[:, 1:] == top_values[:, :-1]).any(1)
-    indices = indices[:, :k]
-    if tied.any():
-        in_order = values[tied].sort(dim=1, descending=True, stable=True).indices
-        indices[tied] = in_order[:, :k]
-    return indices
+    if _worth_asking(top_values[:, 1:] == top_values[:, :-1]):
+        indices = _kept(values, top_values[:, k - 1 : k], k).byte().topk(k, dim=1).indices
+        indices = indices.sort(dim=1).values
+        order = values.gather(1, indices).sort(dim=1, descending=True, stable=True).indices
+        return indices.gather(1, order)
+    return indices[:, :k]
 
 
 def _among_top_ranked(values: Tensor, columns: Tensor, k: int) -> Tensor:
@@ -219,13 +218,24 @@ def _among_top_ranked(values: Tensor, columns: Tensor, k: int) -> Tensor:
     """
     top_values = values.topk(k + 1, dim=1).values
     threshold = top_values[:, k - 1 : k]
-    among = values.gather(1, columns) >= threshold
-    tied = top_values[:, k] == threshold.squeeze(1)
-    if tied.any():
-        best = top_ranked(values[tied], k)
-        kept = torch.zeros_like(values[tied], dtype=torch.bool).scatter_(1, best, True)
-        among[tied] = kept.gather(1, columns[tied])
-    return among
+    if _worth_asking(top_values[:, k:] == threshold):
+        return _kept(values, threshold, k).gather(1, columns)
+    return values.gather(1, columns) >= threshold
+
+
+def _kept(values: Tensor, threshold: Tensor, k: int) -> Tensor:
+    """
+    The `k` top-ranked of each row, as a mask of the values' shape; `threshold` is the k-th largest of each.
+    """
+    above = values > threshold
+    equal = values == threshold
+    left = k - above.sum(1, keepdim=True)
+    return above | (equal & (equal.cumsum(1, dtype=torch.int) <= left))
+
+
+def _worth_asking(tied: Tensor) -> bool:
+    """Whether ties are to be put in order: on a GPU always, as the answer would have to be waited for."""
+    return tied.is_cuda or bool(tied.any())
 
 
 def occurrences(columns: Tensor, receiving: Tensor) -> Tensor:

@@ -37,6 +37,9 @@ class LayerState:
     resume : `Callable[[torch.Tensor, bool], Tuple[torch.Tensor, List[torch.Tensor]]]`
         From other states, of shape (copies * batch, positions, hidden), to y_c of shape (targets,
         copies * batch) and, if wanted, to each target's gradient, shaped as the states.
+    expect_finite : `Callable[[torch.Tensor, str], None]`
+        Takes what must be finite, and what to say of it if it is not; whether it is is asked when all of
+        the batch's layers are done.
     masked_states : `Callable[[], torch.Tensor]`
         h_l of the same inputs with all but special tokens masked, shaped as `hidden_states`.
     copies : `int`
@@ -49,6 +52,7 @@ class LayerState:
     scores: Tensor
     gradients: List[Tensor]
     resume: Callable[[Tensor, bool], Tuple[Tensor, List[Tensor]]]
+    expect_finite: Callable[[Tensor, str], None]
     masked_states: Callable[[], Tensor]
     copies: int
 
@@ -97,11 +101,13 @@ def integrated_gradients(
     path = quadrature(steps, rule)
     means: List[Tensor] = []
     for start in range(0, steps, at.copies):
-        points, shares = path[:, start : start + at.copies].to(difference)
-        # Shape: (copies, batch, positions, hidden)
-        states = at.hidden_states + (points - 1).reshape(-1, 1, 1, 1) * difference
-        _, gradients = at.resume(states.flatten(0, 1), True)
-        parts = [torch.einsum("c,cbnk->bnk", shares, d.reshape(states.shape)) for d in gradients]
+        points, shares = zip(*path[start : start + at.copies])
+        states = torch.cat([at.hidden_states + (point - 1) * difference for point in points])
+        _, gradients = at.resume(states, True)
+        parts = [
+            sum(share * at_point for share, at_point in zip(shares, d.split(len(difference))))
+            for d in gradients
+        ]
         means = [mean + part for mean, part in zip(means, parts)] if means else parts
     at_baseline, _ = at.resume(at.hidden_states - difference, False)
     weights = [(difference * mean).sum(-1) for mean in means]
@@ -111,9 +117,10 @@ def integrated_gradients(
     ]
 
 
-def quadrature(steps: int, rule: str) -> Tensor:
+def quadrature(steps: int, rule: str) -> List[Tuple[float, float]]:
     """
-    Points and weights of a rule on the interval from 0 to 1. Shape: (2, steps), float64.
+    Points and weights of a rule on the interval from 0 to 1: plain numbers, as a tensor of them would
+    have to be copied to the device.
 
     # Raises
 
@@ -125,11 +132,10 @@ def quadrature(steps: int, rule: str) -> Tensor:
     if rule not in RULES:
         raise ValueError(f"rule must be one of {RULES}; got {rule!r}")
     if rule == "midpoint":
-        points = (torch.arange(steps, dtype=torch.double) + 0.5) / steps
-        return torch.stack([points, torch.full_like(points, 1 / steps)])
+        return [((i + 0.5) / steps, 1 / steps) for i in range(steps)]
     # On the interval from -1 to 1.
-    points, weights = map(torch.from_numpy, numpy.polynomial.legendre.leggauss(steps))
-    return torch.stack([(points + 1) / 2, weights / 2])
+    points, weights = numpy.polynomial.legendre.leggauss(steps)
+    return list(zip(((points + 1) / 2).tolist(), (weights / 2).tolist()))
 
 
 def smooth_gradient(

@@ -23,7 +23,6 @@ from allennlp_layer_saliency.reports.explanations import (
 from allennlp_layer_saliency.runs.folder import MANIFEST, read_run
 from allennlp_layer_saliency.version import VERSION
 
-
 # Of a whole data set's run; a browser has to hold them.
 TEXTS = 1000
 

@@ -185,7 +185,9 @@ def _takes_more(given: Sequence[Tuple[Any, Optional[Task]]]) -> bool:
     """
     if not given:
         return True
-    return len(given) < IN_FLIGHT and all(task is not None and not task.suspect for _, task in given)
+    return len(given) < IN_FLIGHT and all(
+        task is not None and not task.suspect for _, task in given
+    )
 
 
 class _Actor:

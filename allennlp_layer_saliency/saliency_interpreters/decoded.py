@@ -10,6 +10,7 @@ from allennlp_layer_saliency.core.decoding import (
     decode,
     top_ranked,
 )
+from allennlp_layer_saliency.core.paths import LayerState
 from allennlp_layer_saliency.core.scoring import receiving_positions
 from allennlp_layer_saliency.lm_heads import LMHead, PretrainedLMHead
 from allennlp_layer_saliency.saliency_interpreters.layer_interpreter import LayerInterpreter
@@ -61,11 +62,16 @@ class DecodingInterpreter(LayerInterpreter):
         )
 
     def _decode(
-        self, inputs: Inputs, hidden_states: Tensor, weights: Tensor, decoded: Tensor, layer: int
+        self,
+        inputs: Inputs,
+        at: LayerState,
+        weights: Tensor,
+        decoded: Tuple[Tensor, Tensor],
+        layer: int,
     ) -> Decoding:
-        return decode(
+        decoding = decode(
             self._decoder,
-            self.hf_layers.for_head(hidden_states, layer),
+            self.hf_layers.for_head(at.hidden_states, layer),
             weights,
             inputs.token_ids,
             decoded=decoded,
@@ -74,6 +80,10 @@ class DecodingInterpreter(LayerInterpreter):
             normalise=self._normalise,
             top_k=self._decoded_top_k,
         )
+        at.expect_finite(
+            decoding.vocabulary, "the LM head gives NaN or infinite logits for this input"
+        )
+        return decoding
 
 
 def most_salient(scores: Tensor) -> Tuple[Tensor, Tensor]:

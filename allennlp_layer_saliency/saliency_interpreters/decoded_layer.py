@@ -2,7 +2,6 @@ from typing import List, Optional, Union
 
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.predictors import Predictor
-from torch import Tensor
 
 from allennlp_layer_saliency.core.explanation import LayerExplanation
 from allennlp_layer_saliency.core.paths import LayerState, Weights
@@ -99,17 +98,16 @@ class DecodedLayerSaliency(DecodingInterpreter):
         self._aggregation = aggregation
 
     def _explain_layer(self, inputs: Inputs, at: LayerState, layer: int) -> List[LayerExplanation]:
-        return [
-            self._explained(inputs, at.hidden_states, found, layer)
-            for found in self._aggregation(at)
-        ]
+        return [self._explained(inputs, at, found, layer) for found in self._aggregation(at)]
 
     def _explained(
-        self, inputs: Inputs, hidden_states: Tensor, found: Weights, layer: int
+        self, inputs: Inputs, at: LayerState, found: Weights, layer: int
     ) -> LayerExplanation:
         weights = found.weights
-        decoded = inputs.mask if self._decoded_top_k else inputs.mask & (weights != 0)
-        decoding = self._decode(inputs, hidden_states, weights, decoded, layer)
+        decoded = inputs.real
+        if not self._decoded_top_k:
+            decoded = (inputs.mask & (weights != 0)).nonzero(as_tuple=True)
+        decoding = self._decode(inputs, at, weights, decoded, layer)
         contributions = decoded_contributions(weights, decoding.shares)
         scores, source_positions, source_amounts = self._received(inputs, contributions)
         vocabulary_ids, vocabulary_scores = most_salient(decoding.vocabulary)

@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 import torch
@@ -311,13 +312,16 @@ class LayerInterpreter(SaliencyInterpreter):
                 self.budget.pieces,
                 self._autocast,
             )
+            masked_states = self._masked_states.of(instances, inputs)
             explained = {
                 layer: self._explain_layer(
-                    inputs, self._layer_state(batch, layer, instances, inputs), layer
+                    inputs, batch.at(layer, partial(masked_states, layer)), layer
                 )
                 for layer in self.layers
                 if len(batch.scores)
             }
+            if explained:
+                batch.check()
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
         except RuntimeError as error:
@@ -342,9 +346,10 @@ class LayerInterpreter(SaliencyInterpreter):
             ]
             for layer, of_layer in explained.items()
         ]
+        scores = batch.scores.tolist()
         for i, choices in enumerate(batch.choices):
             for target, choice in enumerate(choices):
-                described = {**choice.description, "score": batch.scores[target, i].item()}
+                described = {**choice.description, "score": scores[target][i]}
                 entries = [{**of_layer[target][i], "target": described} for of_layer in per_layer]
                 explanations[i][f"instance_{target + 1}"] = {
                     **texts.tokens(i),
@@ -364,11 +369,6 @@ class LayerInterpreter(SaliencyInterpreter):
     def indexed(self, tensors: Dict[str, Any], name: str) -> Dict[str, torch.Tensor]:
         """What the transformer's indexer made of a batch's text field."""
         return tensors[name][self._indexer_name]
-
-    def _layer_state(
-        self, batch: TracedBatch, layer: int, instances: List[Instance], inputs: Inputs
-    ) -> LayerState:
-        return batch.at(layer, lambda: self._masked_states.of(instances, inputs, layer))
 
     def _states_of_masked(self, instance: Instance) -> Dict[int, torch.Tensor]:
         """An instance's states with all but its special tokens masked; see `MaskedStates`."""

@@ -35,26 +35,39 @@ class MaskedStates:
         self._version = -1
         self._kept: "OrderedDict[Tuple[int, ...], Dict[int, Tensor]]" = OrderedDict()
 
-    def of(self, instances: List[Instance], inputs: Inputs, layer: int) -> Tensor:
-        """For a batch. Shape: (batch, positions, hidden); 0 at padding."""
-        states = []
+    def of(self, instances: List[Instance], inputs: Inputs) -> Callable[[int], Tensor]:
+        """
+        For a batch: from a layer to its states, of shape (batch, positions, hidden), 0 at padding. They are
+        looked for when a layer is first asked for.
+        """
+        found: List[Dict[int, Tensor]] = []
+
+        def states(layer: int) -> Tensor:
+            if not found:
+                found.extend(self._of_each(instances, inputs))
+            of_layer = [states[layer] for states in found]
+            batch = of_layer[0].new_zeros(*inputs.mask.shape, of_layer[0].size(-1))
+            batch[inputs.real] = torch.cat(of_layer)
+            return batch
+
+        return states
+
+    def _of_each(self, instances: List[Instance], inputs: Inputs) -> List[Dict[int, Tensor]]:
         version = sum(parameter._version for parameter in self._parameters)
         if version != self._version:
             self._kept.clear()
             self._version = version
-        for instance, ids, mask, special in zip(
-            instances, inputs.token_ids, inputs.mask, inputs.special
-        ):
-            # What is left of the input: its special tokens, and its length.
-            key = tuple(ids.masked_fill(~special, -1)[mask].tolist())
+        # What is left of the inputs: their special tokens, and their length.
+        ids = inputs.token_ids.masked_fill(~inputs.special, -1)
+        found = []
+        for instance, row, mask in zip(instances, ids.tolist(), inputs.mask.tolist()):
+            key = tuple(piece for piece, real in zip(row, mask) if real)
             if key not in self._kept:
                 self._kept[key] = self._compute(instance)
                 self._forget()
             self._kept.move_to_end(key)
-            states.append(self._kept[key][layer])
-        batch = states[0].new_zeros(*inputs.mask.shape, states[0].size(-1))
-        batch[inputs.mask] = torch.cat(states)
-        return batch
+            found.append(self._kept[key])
+        return found
 
     def _forget(self) -> None:
         """Keep the inputs used last."""

@@ -81,6 +81,8 @@ def layer_to_json(
     """One object per instance, without padding; `coherence` is what is known of the layer's."""
     scores = explanation.scores.tolist()
     lost = explanation.lost.tolist()
+    gaps = explanation.completeness_gap
+    gaps = None if gaps is None else gaps.tolist()
     sources = _sources(explanation, texts)
     decoded = _decoded(explanation, tokenizer)
     vocabulary = _vocabulary(explanation, tokenizer)
@@ -95,8 +97,8 @@ def layer_to_json(
         for n in texts.numbers():
             entry[f"signed_{n}"] = scores[i][texts.scored(i, n)]
         entry["lost"] = lost[i]
-        if explanation.completeness_gap is not None:
-            entry["completeness_gap"] = explanation.completeness_gap[i].item()
+        if gaps is not None:
+            entry["completeness_gap"] = gaps[i]
         for n in texts.numbers():
             entry[f"sources_{n}"] = sources[i][texts.scored(i, n)]
             entry[f"decoded_{n}"] = decoded[i][texts.positions(i, n)]

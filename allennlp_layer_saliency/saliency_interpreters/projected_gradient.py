@@ -77,20 +77,15 @@ class ProjectedGradientSaliency(DecodingInterpreter):
         self._output_embeddings = embeddings
 
     def _explain_layer(self, inputs: Inputs, at: LayerState, layer: int) -> List[LayerExplanation]:
-        return [
-            self._explained(inputs, at.hidden_states, gradients, layer)
-            for gradients in at.gradients
-        ]
+        return [self._explained(inputs, at, gradients, layer) for gradients in at.gradients]
 
     def _explained(
-        self, inputs: Inputs, hidden_states: Tensor, gradients: Tensor, layer: int
+        self, inputs: Inputs, at: LayerState, gradients: Tensor, layer: int
     ) -> LayerExplanation:
         # Shape: (vocabulary, hidden)
         self._output_embeddings = self._output_embeddings.to(gradients.device)
         embeddings = self._output_embeddings
-        decoding = self._decode(
-            inputs, hidden_states, torch.zeros_like(gradients[..., 0]), inputs.mask, layer
-        )
+        decoding = self._decode(inputs, at, torch.zeros_like(gradients[..., 0]), inputs.real, layer)
         # Shape: (batch, positions, hidden)
         piece_embeddings = embeddings[inputs.token_ids.clamp(max=embeddings.size(0) - 1)].float()
         contributions = projected_contributions(gradients, piece_embeddings, decoding.shares)

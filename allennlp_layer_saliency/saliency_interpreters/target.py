@@ -35,6 +35,29 @@ class Choice(NamedTuple):
     description: JsonDict
 
 
+class Terms(NamedTuple):
+    """
+    The logits that the scores of a batch are sums of, in a form that a device holds.
+
+    # Parameters
+
+    targets, instances : `int`
+        Scores of the instance that has most, and instances.
+    target, instance, position, index : `torch.Tensor`
+        Of each term: the score it is part of, and the logit's place. Shape: (terms,).
+    sign : `torch.Tensor`
+        1, or -1 for the contrast class. Shape: (terms,).
+    """
+
+    targets: int
+    instances: int
+    target: Tensor
+    instance: Tensor
+    position: Tensor
+    index: Tensor
+    sign: Tensor
+
+
 class Target:
     """
     Which scores of a model's output are explained: here a classifier's, one class each.
@@ -101,7 +124,20 @@ class Target:
         classes = self.logits(outputs).argmax(-1).tolist()
         return [[self._chosen(0, predicted)] for (predicted,) in classes]
 
-    def scores(self, outputs: Dict[str, Any], choices: List[List[Choice]]) -> Tensor:
+    def terms(self, choices: List[List[Choice]], device: torch.device) -> Terms:
+        """What `scores` wants to know of the choices, once for as many runs as there are."""
+        # (target, instance, position, class, sign)
+        terms: List[Tuple[int, int, int, int, int]] = []
+        for instance, chosen in enumerate(choices):
+            for target, choice in enumerate(chosen):
+                for position, index in zip(choice.positions, choice.classes):
+                    terms.append((target, instance, position, index, 1))
+                    if self.contrast_class is not None:
+                        terms.append((target, instance, position, self.contrast_class, -1))
+        columns = torch.tensor(terms, dtype=torch.long).reshape(-1, 5).to(device).unbind(1)
+        return Terms(max(map(len, choices)), len(choices), *columns)
+
+    def scores(self, outputs: Dict[str, Any], terms: Terms) -> Tensor:
         """
         y_c of each choice; 0 where an instance has fewer than others. Shape: (targets, batch).
 
@@ -110,29 +146,14 @@ class Target:
         values = self.logits(outputs).float()
         if self.kind == "log-probability":
             values = torch.log_softmax(values, dim=-1)
-        # One row for each logit that counts: (target, instance, position, class, sign).
-        terms: List[Tuple[int, int, int, int, float]] = []
-        for instance, chosen in enumerate(choices):
-            for target, choice in enumerate(chosen):
-                for position, index in zip(choice.positions, choice.classes):
-                    terms.append((target, instance, position, index, 1.0))
-                    if self.contrast_class is not None:
-                        terms.append((target, instance, position, self.contrast_class, -1.0))
-        targets = max(map(len, choices))
-        copies = len(values) // len(choices)
-        scores = values.new_zeros(targets, copies, len(choices))
-        if terms:
-            device = values.device
-            *indices, signs = zip(*terms)
-            target, instance, position, index = torch.tensor(indices, device=device)
-            by_copy = values.reshape(copies, len(choices), *values.shape[1:])
-            # Shape: (copies, terms)
-            picked = by_copy[:, instance, position, index] * torch.tensor(signs, device=device)
-            # Shape: (targets * batch, copies)
-            flat = scores.new_zeros(targets * len(choices), copies)
-            flat = flat.index_add(0, target * len(choices) + instance, picked.t())
-            scores = flat.reshape(targets, len(choices), copies).transpose(1, 2)
-        return scores.reshape(targets, copies * len(choices))
+        # Shape: (copies, instances, positions of the output, classes)
+        by_copy = values.reshape(-1, terms.instances, *values.shape[1:])
+        # Shape: (copies, terms)
+        picked = by_copy[:, terms.instance, terms.position, terms.index] * terms.sign
+        flat = values.new_zeros(terms.targets * terms.instances, len(by_copy))
+        flat = flat.index_add(0, terms.target * terms.instances + terms.instance, picked.t())
+        by_target = flat.reshape(terms.targets, terms.instances, len(by_copy))
+        return by_target.transpose(1, 2).flatten(1)
 
     def prediction(self, prediction: JsonDict, instance: Instance) -> JsonDict:
         """The instance's part of a batch's readable prediction, without padding."""

@@ -54,7 +54,7 @@ class TracedBatch:
     # Raises
 
     `ValueError`
-        If the model does not read the texts as they are, or gives NaN.
+        If the model does not read the texts as they are.
     """
 
     def __init__(
@@ -81,12 +81,15 @@ class TracedBatch:
         self._copies = max(1, max_pieces // inputs.mask.numel())
         self.predictions: List[JsonDict] = []
         self.choices: List[List[Choice]] = []
+        self._finite: List[Tensor] = []
+        self._messages: List[str] = []
 
         def score(outputs: Dict[str, Any]) -> Tensor:
             public = target.public(outputs)
             self.predictions = predictions(model, public, len(instances))
             self.choices = target.choose(outputs, self.predictions, instances)
-            return target.scores(outputs, self.choices)
+            self._terms = target.terms(self.choices, inputs.mask.device)
+            return target.scores(outputs, self._terms)
 
         with ExitStack() as stack:
             stack.enter_context(metrics_preserved(model))
@@ -114,6 +117,7 @@ class TracedBatch:
             scores=self.scores,
             gradients=[self._joined(target[layer], layer) for target in self._gradients],
             resume=lambda states, gradients: self._resume(layer, states, gradients),
+            expect_finite=self._expect_finite,
             masked_states=masked_states,
             copies=self._copies,
         )
@@ -132,7 +136,7 @@ class TracedBatch:
                 runs,
                 copies,
                 mixed(lambda: self._target.forward(tensors), self._model, self._autocast),
-                lambda outputs: self._target.scores(outputs, self.choices),
+                lambda outputs: self._target.scores(outputs, self._terms),
                 gradients,
             )
         return scores, [self._joined(target, layer) for target in found]
@@ -142,8 +146,24 @@ class TracedBatch:
         joined = self._layout.joined([states[run] for run in self._runs]).float()
         mask = self._inputs.mask.repeat(len(joined) // len(self._inputs.mask), 1)
         joined = joined.masked_fill(~mask.unsqueeze(-1), 0.0)
-        if not torch.isfinite(joined).all():
-            raise ValueError(
-                f"the model gives NaN or infinite values at layer {layer} for this input"
-            )
+        self._expect_finite(
+            joined, f"the model gives NaN or infinite values at layer {layer} for this input"
+        )
         return joined
+
+    def _expect_finite(self, values: Tensor, message: str) -> None:
+        self._finite.append(torch.isfinite(values).all())
+        self._messages.append(message)
+
+    def check(self) -> None:
+        """
+        Ask, once for all layers, whether everything was finite that had to be.
+
+        # Raises
+
+        `ValueError`
+            If not, with the first reason.
+        """
+        for finite, message in zip(torch.stack(self._finite).tolist(), self._messages):
+            if not finite:
+                raise ValueError(message)

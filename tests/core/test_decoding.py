@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from allennlp_layer_saliency.core import decoding
 from allennlp_layer_saliency.core.decoding import Decoder, decode, top_ranked
 
 # A head whose hidden states are the logits: V = K = 4. Probabilities .4, .3, .2, .1 and so on.
@@ -11,10 +12,15 @@ P = [[0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4], [0.25, 0.05, 0.1, 0.6]]
 HIDDEN_STATES = torch.tensor([P]).log() + 3.0
 TOKEN_IDS = torch.tensor([[0, 3, 0]])
 REAL = torch.ones(1, 3, dtype=torch.bool)
+
 WEIGHTS = torch.tensor([[1.0, -2.0, 10.0]])
 
 
-def run(token_ids=TOKEN_IDS, weights=WEIGHTS, decoded=REAL, receiving=REAL, **kwargs):
+def places(mask):
+    return mask.nonzero(as_tuple=True)
+
+
+def run(token_ids=TOKEN_IDS, weights=WEIGHTS, decoded=places(REAL), receiving=REAL, **kwargs):
     return decode(
         IDENTITY, HIDDEN_STATES, weights, token_ids, decoded=decoded, receiving=receiving, **kwargs
     )
@@ -74,7 +80,7 @@ def test_pieces_beyond_the_heads_vocabulary_receive_nothing():
 
 def test_positions_that_are_not_decoded_are_zero():
     decoded = torch.tensor([[True, False, True]])
-    result = run(decoded=decoded, tau=None, top_k=2)
+    result = run(decoded=places(decoded), tau=None, top_k=2)
     assert result.shares[0, 1].tolist() == [0, 0, 0]
     assert result.top_probabilities[0, 1].tolist() == [0, 0]
     assert result.vocabulary[0].tolist() == row(*[1.0 * a + 10.0 * b for a, b in zip(P[0], P[2])])
@@ -98,7 +104,7 @@ def test_small_probabilities_do_not_underflow():
         hidden_states,
         torch.ones(1, 1),
         torch.tensor([[2]]),
-        decoded=REAL[:, :1],
+        decoded=places(REAL[:, :1]),
         receiving=REAL[:, :1],
         tau=None,
     )
@@ -122,7 +128,7 @@ def test_chunks_and_batches_change_nothing(normalise, tau):
             hidden_states[rows, :length],
             weights[rows, :length],
             token_ids[rows, :length],
-            decoded=mask[rows, :length],
+            decoded=places(mask[rows, :length]),
             receiving=mask[rows, :length],
             tau=tau,
             normalise=normalise,
@@ -153,12 +159,30 @@ def test_ties_go_to_the_lower_index():
         torch.zeros(1, 2, 4),
         torch.ones(1, 2),
         torch.tensor([[1, 2]]),
-        decoded=REAL[:, :2],
+        decoded=places(REAL[:, :2]),
         receiving=REAL[:, :2],
         tau=2,
     )
     # All four are equally likely: 0 and 1 are the top two, and of these only 1 occurs.
     assert flat.shares[0].tolist() == [[1.0, 0.0], [1.0, 0.0]]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_top_ranked_against_a_plain_sort(monkeypatch, asked):
+    """As on a CPU, which asks whether there are ties, and as on a GPU, which does not."""
+    if not asked:
+        monkeypatch.setattr(decoding, "_worth_asking", lambda tied: True)
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randint(-3, 4, (50, 30), generator=generator).float()
+    values[:25] += torch.randn(25, 30, generator=generator)
+    values[40:, ::2] = -math.inf
+    columns = torch.randint(0, 30, (50, 7), generator=generator)
+    for k in (1, 4, 20, 29):
+        ranked = [sorted(range(30), key=lambda i: (-row[i], i))[:k] for row in values.tolist()]
+        assert top_ranked(values, k).tolist() == ranked
+        among = [[i in top for i in row] for row, top in zip(columns.tolist(), ranked)]
+        assert decoding._among_top_ranked(values, columns, k).tolist() == among
+    assert sorted(top_ranked(values, 30)[0].tolist()) == list(range(30))
 
 
 def test_bad_settings_are_refused():
@@ -172,13 +196,15 @@ def test_bad_settings_are_refused():
             HIDDEN_STATES[..., :3],
             WEIGHTS,
             TOKEN_IDS,
-            decoded=REAL,
+            decoded=places(REAL),
             receiving=REAL,
         )
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_head_that_gives_no_numbers_is_refused(bad):
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_a_head_that_gives_no_numbers_shows(bad, weight):
     broken = Decoder(logits=lambda h: h * bad, vocabulary_size=4, hidden_size=4)
-    with pytest.raises(ValueError, match="NaN or infinite"):
-        decode(broken, HIDDEN_STATES, WEIGHTS, TOKEN_IDS, decoded=REAL, receiving=REAL)
+    weights = WEIGHTS * weight
+    found = decode(broken, HIDDEN_STATES, weights, TOKEN_IDS, decoded=places(REAL), receiving=REAL)
+    assert found.vocabulary.isnan().all()

@@ -25,6 +25,7 @@ class Labelled(torch.nn.Module):
             self.vocab.add_token_to_namespace(label, "labels")
 
 
+CPU = torch.device("cpu")
 OUTPUTS = {"logits": torch.tensor([[1.0, 3.0, 2.0], [0.0, -1.0, -2.0]])}
 
 
@@ -32,7 +33,9 @@ def scores(**settings):
     arguments = {"kind": "logit", "target_class": None, "contrast_class": None, **settings}
     target = Target(Labelled("a", "b", "c"), **arguments)
     choices = target.choose(OUTPUTS, [{}, {}], [None, None])
-    return target.scores(OUTPUTS, choices).tolist(), [c.description for (c,) in choices]
+    return target.scores(OUTPUTS, target.terms(choices, CPU)).tolist(), [
+        c.description for (c,) in choices
+    ]
 
 
 def test_hand_computed_scores():
@@ -55,13 +58,16 @@ def test_scores_of_several_positions_targets_and_copies():
     logits = torch.arange(12.0).reshape(2, 3, 2)
     target.logits = lambda outputs: outputs
     choices = [[Choice([0, 2], [1, 0], {}), Choice([1], [1], {})], [Choice([2], [1], {})]]
-    assert target.scores(logits, choices).tolist() == [[1.0 + 4.0, 11.0], [3.0, 0.0]]
+    assert target.scores(logits, target.terms(choices, CPU)).tolist() == [
+        [1.0 + 4.0, 11.0],
+        [3.0, 0.0],
+    ]
     copies = torch.cat([logits, logits + 100])
-    assert target.scores(copies, choices).tolist() == [
+    assert target.scores(copies, target.terms(choices, CPU)).tolist() == [
         [5.0, 11.0, 205.0, 111.0],
         [3.0, 0.0, 103.0, 0.0],
     ]
-    assert target.scores(logits, [[], []]).shape == (0, 2)
+    assert target.scores(logits, target.terms([[], []], CPU)).shape == (0, 2)
 
 
 @pytest.mark.parametrize(
