@@ -115,14 +115,21 @@ def kill_drivers(
 def kill_workers(
     config: Path, output: Path, kills: int, moments: Moments, generator: random.Random
 ) -> int:
-    """Kill workers of one run so often; how often that was possible before it finished."""
+    """
+    Kill workers of one run so often; how often that was possible before it finished. Not two in a row that
+    load the model: after three of these the run gives up, as it should.
+    """
     driver = start(config, output, "--workers", "2")
     killed = 0
+    name = "ray::_Actor"
     while driver.poll() is None:
-        time.sleep(generator.uniform(0, moments.loading))
-        workers = processes("ray::_Actor", driver.pid)
+        time.sleep(generator.uniform(0, 2 * moments.explaining / kills))
+        workers = processes(name, driver.pid)
         if workers and killed < kills:
-            os.kill(generator.choice(workers), signal.SIGKILL)
+            worker = generator.choice(workers)
+            explains = worker in processes("ray::_Actor.explain", driver.pid)
+            os.kill(worker, signal.SIGKILL)
+            name = "ray::_Actor" if explains else "ray::_Actor.explain"
             killed += 1
     assert driver.returncode == 0
     return killed
@@ -147,7 +154,7 @@ def main() -> None:
                 "kills": killed,
                 "same_bytes": digests(folder / what) == expected,
             }
-        print(json.dumps(results, indent=1))
+            print(json.dumps(results, indent=1), flush=True)
 
 
 if __name__ == "__main__":
