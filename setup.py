@@ -57,15 +57,6 @@ setup(
         # 2.10 is the last for Python 3.8; from 2.50 on some refuse the pydantic 1 that spaCy 3.3 needs.
         "ray": ["ray>=2.10,<2.50"],
         "report": ["jinja2>=3", "matplotlib>=3.7"],
-        "all": [
-            "captum>=0.6,<0.9",
-            "datasets",
-            "fsspec<2023.10",
-            "jinja2>=3",
-            "matplotlib>=3.7",
-            "pyarrow<21",
-            "ray>=2.10,<2.50",
-        ],
         "test": [
             "captum>=0.6,<0.9",
             "fsspec<2023.10",
