@@ -1,5 +1,6 @@
 // The rows that docs/results reports: baselines, AllenNLP's interpreters, Captum's methods, gradients at one
-// state, integrated gradients at the embeddings, and what the search left. All from one run, so that the costs can be compared.
+// state, integrated gradients at the embeddings, and what the search left. All from one run, so that the costs
+// can be compared.
 local decoded(settings) = { type: "decoded-layer-saliency", tau: null } + settings;
 local undecoded(layer, aggregation) = { type: "layer-saliency", layer: layer, aggregation: aggregation };
 local path_steps(steps) = { type: "integrated-gradients", steps: steps, rule: "midpoint" };
@@ -30,7 +31,7 @@ function(data, metrics, rationales=null) {
     default: decoded({ layer: 1, aggregation: path_steps(1) }),
     "midpoint at 1, undecoded": undecoded(1, path_steps(1)),
     "3 midpoints at 0, decoded": decoded({ layer: 0, aggregation: path_steps(3) }),
-    "gradient-x-input at 5, decoded": decoded({ layer: 5 , aggregation: "gradient-x-input" }),
+    "gradient-x-input at 5, decoded": decoded({ layer: 5, aggregation: "gradient-x-input" }),
     "gradient-x-input at 5": undecoded(5, "gradient-x-input"),
   },
 }
