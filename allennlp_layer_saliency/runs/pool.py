@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from collections import deque
 from contextlib import contextmanager
 from typing import Any, Deque, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -166,6 +167,7 @@ class Workers:
                     **quiet,
                 )
             else:
+                _check_answers(self._address)
                 self._ray.init(address=self._address, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
             message = " ".join(str(error).split())
@@ -176,6 +178,16 @@ class Workers:
             yield
         finally:
             self._ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Ray itself asks for minutes, and logs each time; `auto` it looks up."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except OSError as error:
+            raise ConnectionError(f"nothing answers there ({error})") from error
 
 
 def _takes_more(given: Sequence[Tuple[Any, Optional[Task]]]) -> bool:

@@ -3,6 +3,7 @@ import gzip
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -262,6 +263,16 @@ def test_without_ray_workers_are_refused(run, monkeypatch):
     assert complaint == (
         "allennlp saliency: workers need Ray: pip install 'allennlp-layer-saliency[ray]'"
     )
+
+
+def test_a_cluster_that_is_not_there(run):
+    pytest.importorskip("ray")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    status, _, complaint = run("out", "--workers", "1", "--address", address)
+    assert status == 1
+    assert complaint.startswith(f"allennlp saliency: Ray at {address}: nothing answers there")
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
