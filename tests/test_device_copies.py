@@ -14,9 +14,9 @@ from allennlp.predictors import Predictor
 
 from tests.conftest import ROOT
 
-overrides = pytest.importorskip("torch.overrides")
-if not hasattr(overrides, "TorchFunctionMode"):
-    pytest.skip("this version of torch can't tell of such calls", allow_module_level=True)
+if int(torch.__version__.split(".")[0]) < 2:
+    pytest.skip("before torch 2 such calls can't be counted", allow_module_level=True)
+from torch.overrides import TorchFunctionMode  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 LINES = [{"sentence": "a good film ."}, {"sentence": "too long , but the ending is wonderful ."}]
@@ -42,7 +42,7 @@ class Calls(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-class Reads(overrides.TorchFunctionMode):
+class Reads(TorchFunctionMode):
     def __init__(self, calls):
         super().__init__()
         self.calls = calls

@@ -9,7 +9,7 @@ from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp_layer_saliency.saliency_interpreters import LayerSaliency
 
 
-@SaliencyInterpreter.register("deadly")
+@SaliencyInterpreter.register("test-deadly")
 class Deadly(LayerSaliency):
     """
     Dies of a text that says "deadly", of more than `at_most` texts at a time, and once, if it is given

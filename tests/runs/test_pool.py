@@ -53,7 +53,7 @@ def test_deaths_of_workers(run, tmp_path):  # noqa: F811
         "expected",
         package=DEADLY,
         data=written(tmp_path / "expected.jsonl", sentences),
-        interpreters={"deadly": {"type": "deadly"}},
+        interpreters={"deadly": {"type": "test-deadly"}},
     )
     sentences.insert(3, "a deadly film")
     status, _, complaint = run(
@@ -62,7 +62,7 @@ def test_deaths_of_workers(run, tmp_path):  # noqa: F811
         "1",
         package=DEADLY,
         data=written(tmp_path / "deadly.jsonl", sentences),
-        interpreters={"deadly": {"type": "deadly", "once": str(tmp_path / "once")}},
+        interpreters={"deadly": {"type": "test-deadly", "once": str(tmp_path / "once")}},
     )
     assert status == 1 and "1 by deadly" in complaint
     assert (tmp_path / "once").exists()
