@@ -293,7 +293,12 @@ def test_a_stopped_run_goes_on(run, tmp_path, number, status):
     # Not a pipe, which nobody would empty in the meantime.
     with (tmp_path / "complaints").open("w") as file:
         process = subprocess.Popen(
-            [*command, "-s", str(tmp_path / "out")], cwd=ROOT, stderr=file, text=True
+            [*command, "-s", str(tmp_path / "out")],
+            cwd=ROOT,
+            stderr=file,
+            text=True,
+            # A shell's background jobs, and what they start, ignore it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     progress = tmp_path / "out" / "progress.jsonl"
     while process.poll() is None and not progress.exists():
