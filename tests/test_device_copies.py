@@ -68,7 +68,7 @@ def calls(predictor, monkeypatch, layers, config):
     )
     interpreter.saliency_interpret_batch_json(LINES)  # masked states are kept from now on
     # As on a GPU.
-    monkeypatch.setattr(decoding, "_worth_asking", lambda tied: True)
+    monkeypatch.setattr(decoding, "_order_ties", lambda tied: True)
     # What is written is read once for each layer, when the device has all of its work.
     monkeypatch.setattr(layer_interpreter, "layer_to_json", lambda *_: [{}, {}])
     found = Calls()

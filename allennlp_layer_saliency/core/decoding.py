@@ -201,7 +201,7 @@ def top_ranked(values: Tensor, k: int) -> Tensor:
     """
     # `topk` leaves the order of ties open.
     top_values, indices = values.topk(min(k + 1, values.size(1)), dim=1)
-    if _worth_asking(top_values[:, 1:] == top_values[:, :-1]):
+    if _order_ties(top_values[:, 1:] == top_values[:, :-1]):
         indices = _kept(values, top_values[:, k - 1 : k], k).byte().topk(k, dim=1).indices
         indices = indices.sort(dim=1).values
         order = values.gather(1, indices).sort(dim=1, descending=True, stable=True).indices
@@ -218,7 +218,7 @@ def _among_top_ranked(values: Tensor, columns: Tensor, k: int) -> Tensor:
     """
     top_values = values.topk(k + 1, dim=1).values
     threshold = top_values[:, k - 1 : k]
-    if _worth_asking(top_values[:, k:] == threshold):
+    if _order_ties(top_values[:, k:] == threshold):
         return _kept(values, threshold, k).gather(1, columns)
     return values.gather(1, columns) >= threshold
 
@@ -233,7 +233,7 @@ def _kept(values: Tensor, threshold: Tensor, k: int) -> Tensor:
     return above | (equal & (equal.cumsum(1, dtype=torch.int) <= left))
 
 
-def _worth_asking(tied: Tensor) -> bool:
+def _order_ties(tied: Tensor) -> bool:
     """Whether ties are to be put in order: on a GPU always, as the answer would have to be waited for."""
     return tied.is_cuda or bool(tied.any())
 

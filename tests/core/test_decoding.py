@@ -171,7 +171,7 @@ def test_ties_go_to_the_lower_index():
 def test_top_ranked_against_a_plain_sort(monkeypatch, asked):
     """As on a CPU, which asks whether there are ties, and as on a GPU, which does not."""
     if not asked:
-        monkeypatch.setattr(decoding, "_worth_asking", lambda tied: True)
+        monkeypatch.setattr(decoding, "_order_ties", lambda tied: True)
     generator = torch.Generator().manual_seed(0)
     values = torch.randint(-3, 4, (50, 30), generator=generator).float()
     values[:25] += torch.randn(25, 30, generator=generator)

@@ -4,6 +4,10 @@ import json
 
 import pytest
 
+from allennlp_layer_saliency.evaluation.data import Input
+from allennlp_layer_saliency.runs import pool
+from allennlp_layer_saliency.runs.explainer import Shard
+from allennlp_layer_saliency.runs.isolation import ShardWork
 from tests.commands.test_run import contents, explanations, run  # noqa: F401
 from tests.conftest import ROOT
 
@@ -73,6 +77,20 @@ def test_deaths_of_workers(run, tmp_path):  # noqa: F811
         "error": "each of 3 processes that explained this input alone died",
     }
     assert lines == explanations(tmp_path / "expected", "deadly")
+
+
+def test_what_has_killed_a_worker_has_the_next_one_to_itself():
+    """Else a task that was done, but not yet reported, would pay for the one behind it."""
+    inputs = [Input(i + 1, b"{}") for i in range(4)]
+    fresh, suspect = (ShardWork(Shard(n, inputs), ["a"]).begin() for n in range(2))
+    assert pool._takes_more([]) and pool._takes_more([("ref", fresh)])
+    assert not pool._takes_more([("ref", None)])  # it loads
+    assert not pool._takes_more([("ref", fresh), ("ref", fresh)])
+    assert suspect.work.died(suspect) == [suspect]
+    assert not pool._takes_more([("ref", suspect)])
+    suspect.work.died(suspect)
+    halves = suspect.work.died(suspect)
+    assert len(halves) == 2 and not any(pool._takes_more([("ref", half)]) for half in halves)
 
 
 def test_a_model_that_cannot_be_loaded(run):  # noqa: F811
