@@ -10,11 +10,9 @@ check_requirements()
 from allennlp_layer_saliency import (  # noqa: E402
     commands,
     dataset_readers,
-    feature_aggregations,
-    lm_heads,
+    interpreters,
     models,
     predictors,
-    saliency_interpreters,
 )
 from allennlp_layer_saliency.version import VERSION  # noqa: E402
 
@@ -24,9 +22,7 @@ __all__ = [
     "__version__",
     "commands",
     "dataset_readers",
-    "feature_aggregations",
-    "lm_heads",
+    "interpreters",
     "models",
     "predictors",
-    "saliency_interpreters",
 ]

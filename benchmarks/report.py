@@ -173,8 +173,8 @@ def _page(page: Dict[str, Any]) -> str:
         "    python -m benchmarks.report_page",
         "",
         f"50 tokens each, all layers, in headless Chromium {page['chromium']}: medians of {page['rounds']} "
-        "new browsers. Usable: texts drawn, slider and filters answer. Slider: from a layer to another, until "
-        "it is painted.",
+        "new browsers. Usable: texts drawn, slider and filters answer. Slider: from a layer to another, "
+        "until it is painted.",
         "",
         "| | MB | first paint, s | usable, s | slider, ms |",
         "|---|---|---|---|---|",

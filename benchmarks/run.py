@@ -27,7 +27,7 @@ from allennlp.interpret.saliency_interpreters import SaliencyInterpreter  # noqa
 from allennlp.predictors import Predictor  # noqa: E402
 
 from allennlp_layer_saliency.core.aggregation import grad_cam  # noqa: E402
-from allennlp_layer_saliency.saliency_interpreters.batching import MAX_PIECES  # noqa: E402
+from allennlp_layer_saliency.models.batching import MAX_PIECES  # noqa: E402
 from benchmarks.explainers import (  # noqa: E402
     BATCH,
     Bare,

@@ -12,8 +12,10 @@ from typing import Any, Callable, Dict, List, Union  # noqa: E402
 import allennlp_models.pair_classification  # noqa: E402, F401
 import pytest  # noqa: E402
 import torch  # noqa: E402
-from allennlp.common import Params  # noqa: E402
-from allennlp.common import cached_transformers  # noqa: E402
+from allennlp.common import (
+    Params,  # noqa: E402
+    cached_transformers,  # noqa: E402
+)
 from allennlp.data import DatasetReader, Vocabulary  # noqa: E402
 from allennlp.models import Model  # noqa: E402
 from allennlp.predictors import Predictor  # noqa: E402

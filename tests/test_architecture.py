@@ -9,9 +9,11 @@ PACKAGE = Path(__file__).parent.parent / "allennlp_layer_saliency"
 # From the bottom up: a module may import from its own level and from those before it.
 LEVELS = (
     ("core",),
-    ("hf_models", "allennlp_access", "text_layout", "display", "files", "requirements", "version"),
-    ("lm_heads", "feature_aggregations", "models", "dataset_readers"),
-    ("saliency_interpreters",),
+    ("display", "files", "requirements", "version"),
+    ("models",),
+    ("dataset_readers",),
+    ("data",),
+    ("interpreters",),
     ("predictors",),
     ("evaluation",),
     ("runs",),

@@ -61,7 +61,7 @@ def predictor():
 
 def calls(predictor, monkeypatch, layers, config):
     from allennlp_layer_saliency.core import decoding
-    from allennlp_layer_saliency.saliency_interpreters import layer_interpreter
+    from allennlp_layer_saliency.interpreters import layer_interpreter
 
     interpreter = SaliencyInterpreter.from_params(
         Params(copy.deepcopy({**config, "layer": layers})), predictor=predictor

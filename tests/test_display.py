@@ -106,7 +106,7 @@ def test_all_zero_scores_have_no_colour():
 
 
 def test_an_interpreter_gives_it(predictor):
-    from allennlp_layer_saliency.saliency_interpreters import LayerSaliency
+    from allennlp_layer_saliency.interpreters import LayerSaliency
 
     explanation = LayerSaliency(predictor, layer=1).saliency_interpret_from_json(
         {"sentence": "a good film"}

@@ -8,7 +8,7 @@ from allennlp.common import Params
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.predictors import Predictor
 
-from allennlp_layer_saliency.saliency_interpreters import LayerSaliency
+from allennlp_layer_saliency.interpreters import LayerSaliency
 from tests.bundled_scores import CONFIGURATIONS, SENTENCES
 from tests.conftest import ROOT
 

@@ -11,8 +11,8 @@ from allennlp.data import Vocabulary
 from allennlp.models.archival import CONFIG_NAME, archive_model
 from transformers import AutoTokenizer
 
-from allennlp_layer_saliency.hf_models import load_classifier
 from allennlp_layer_saliency.models import HuggingFaceClassifier
+from allennlp_layer_saliency.models.huggingface import load_classifier
 
 # The folder of the archive with the classifier's configuration and tokenizer.
 FOLDER = "huggingface"

@@ -14,15 +14,15 @@ from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.commands.config import read_config
 from allennlp_layer_saliency.core import faithfulness
+from allennlp_layer_saliency.data import Data, provenance
 from allennlp_layer_saliency.evaluation import plausibility
 from allennlp_layer_saliency.evaluation.comparison import METRICS, SCORES, Comparison, summary
-from allennlp_layer_saliency.evaluation.data import Data, provenance
 from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions
 from allennlp_layer_saliency.evaluation.plausibility import Rationales
 from allennlp_layer_saliency.files import write_whole
+from allennlp_layer_saliency.interpreters import LayerSaliency
 from allennlp_layer_saliency.predictors.saliency import saliency_predictors
 from allennlp_layer_saliency.reports import comparison as report
-from allennlp_layer_saliency.saliency_interpreters import LayerSaliency
 
 # Texts between two savings of what is done.
 WINDOW = 32

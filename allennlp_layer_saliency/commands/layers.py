@@ -13,11 +13,11 @@ from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.commands.config import read_config
 from allennlp_layer_saliency.core.coherence import MEASURES, deepest_readable
+from allennlp_layer_saliency.data import Data, provenance
 from allennlp_layer_saliency.evaluation.coherence import measure, summary
-from allennlp_layer_saliency.evaluation.data import Data, provenance
-from allennlp_layer_saliency.lm_heads import LMHead, PretrainedLMHead
+from allennlp_layer_saliency.interpreters import LayerSaliency, Prepared
+from allennlp_layer_saliency.interpreters.lm_heads import LMHead, PretrainedLMHead
 from allennlp_layer_saliency.reports.coherence import plot, print_table
-from allennlp_layer_saliency.saliency_interpreters import LayerSaliency, Prepared
 
 
 class LayersExperiment(FromParams):

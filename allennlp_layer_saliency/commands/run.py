@@ -9,7 +9,7 @@ from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import lazy_groups_of
 
 from allennlp_layer_saliency.commands.config import read_config
-from allennlp_layer_saliency.evaluation.data import Data, provenance
+from allennlp_layer_saliency.data import Data, provenance
 from allennlp_layer_saliency.files import pyarrow_parquet
 from allennlp_layer_saliency.predictors.saliency import interpreter_params
 from allennlp_layer_saliency.runs.explainer import Explainer, Outputs, Settings, Shard

@@ -8,7 +8,7 @@ from allennlp.data import DatasetReader, Instance, Token
 from allennlp.data.fields import LabelField, TextField
 from allennlp.data.token_indexers import PretrainedTransformerIndexer
 
-from allennlp_layer_saliency.hf_models import in_archive
+from allennlp_layer_saliency.models.huggingface import in_archive
 
 
 @DatasetReader.register("huggingface-classifier")

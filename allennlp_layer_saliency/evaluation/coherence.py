@@ -11,7 +11,7 @@ from allennlp_layer_saliency.core.coherence import MEASURES, coherence_sums
 from allennlp_layer_saliency.core.decoding import Decoder
 from allennlp_layer_saliency.core.paths import seeded
 from allennlp_layer_saliency.evaluation.statistics import interval
-from allennlp_layer_saliency.saliency_interpreters import LayerInterpreter, Prepared
+from allennlp_layer_saliency.interpreters import LayerInterpreter, Prepared
 
 # Texts that are sorted by length together.
 WINDOW = 256

@@ -8,11 +8,11 @@ from allennlp.common.util import JsonDict
 
 from allennlp_layer_saliency.core import faithfulness
 from allennlp_layer_saliency.core.paths import global_numbers_of
+from allennlp_layer_saliency.data import Example
 from allennlp_layer_saliency.evaluation import cost, plausibility, randomisation, statistics
-from allennlp_layer_saliency.evaluation.data import Example
 from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions, Tokens
+from allennlp_layer_saliency.interpreters import Explained, LayerInterpreter
 from allennlp_layer_saliency.predictors import SaliencyPredictor
-from allennlp_layer_saliency.saliency_interpreters import Explained, LayerInterpreter
 
 COSTS = ("seconds", "peak_mb")
 METRICS = (*faithfulness.METRICS, *plausibility.METRICS, "randomisation", *COSTS)

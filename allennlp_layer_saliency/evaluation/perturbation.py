@@ -8,16 +8,16 @@ from allennlp.common.checks import ConfigurationError
 from allennlp.data import Instance
 from allennlp.data.fields import TextField
 
-from allennlp_layer_saliency.allennlp_access import (
+from allennlp_layer_saliency.core.capture import evaluation
+from allennlp_layer_saliency.core.faithfulness import Perturbation
+from allennlp_layer_saliency.interpreters import LayerInterpreter
+from allennlp_layer_saliency.interpreters.targets import Target
+from allennlp_layer_saliency.models.allennlp import (
     index,
     metrics_preserved,
     repeated,
     text_fields,
 )
-from allennlp_layer_saliency.core.capture import evaluation
-from allennlp_layer_saliency.core.faithfulness import Perturbation
-from allennlp_layer_saliency.saliency_interpreters import LayerInterpreter
-from allennlp_layer_saliency.saliency_interpreters.target import Target
 
 KINDS = ("mask", "remove")
 

@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 from transformers import PreTrainedModel
 
-from allennlp_layer_saliency.hf_models import Layers
+from allennlp_layer_saliency.models.huggingface import Layers
 
 
 def stages(

@@ -6,7 +6,7 @@ from allennlp.data import TextFieldTensors, Vocabulary
 from allennlp.models import Model
 from allennlp.training.metrics import CategoricalAccuracy
 
-from allennlp_layer_saliency.hf_models import (
+from allennlp_layer_saliency.models.huggingface import (
     load_classifier,
     reads_last_position,
     takes_token_types,

@@ -20,7 +20,16 @@ from allennlp.interpret.saliency_interpreters import (
 from allennlp.models import Model
 from allennlp.predictors import Predictor
 
-from allennlp_layer_saliency.allennlp_access import (
+from allennlp_layer_saliency.core.capture import preserved
+from allennlp_layer_saliency.data import Line, parsed
+from allennlp_layer_saliency.display import Explanation
+from allennlp_layer_saliency.interpreters import (
+    Explained,
+    LayerInterpreter,
+    Prepared,
+    class_labels,
+)
+from allennlp_layer_saliency.models.allennlp import (
     check_has_words,
     gold_label,
     instances_of,
@@ -31,37 +40,11 @@ from allennlp_layer_saliency.allennlp_access import (
     text_fields,
     tokens_and_offsets,
 )
-from allennlp_layer_saliency.core.capture import preserved
-from allennlp_layer_saliency.display import Explanation
-from allennlp_layer_saliency.saliency_interpreters import (
-    Explained,
-    LayerInterpreter,
-    Prepared,
-    class_labels,
-)
 
 logger = logging.getLogger(__name__)
 
 # They number the texts of an instance from the last one.
 _REVERSED = (SimpleGradient, IntegratedGradient, SmoothGradient)
-
-
-class Line(dict):
-    """
-    An input line of `allennlp predict`.
-
-    # Parameters
-
-    number : `int`
-        Counting non-blank lines from 1.
-    error : `str`, optional
-        Why the line could not be parsed.
-    """
-
-    def __init__(self, content: JsonDict, number: int, error: Optional[str] = None) -> None:
-        super().__init__(content)
-        self.number = number
-        self.error = error
 
 
 @Predictor.register("saliency")
@@ -325,18 +308,6 @@ class SaliencyPredictor(Predictor):
         )
 
 
-def parsed(line: str, number: int) -> Line:
-    """A line of JSON, whatever it holds."""
-    try:
-        content = json.loads(line, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        return Line({"unparsed": line.strip()}, number, f"not valid JSON: {error}")
-    if not isinstance(content, dict):
-        problem = f"a line must hold a JSON object; this one holds {type(content).__name__}"
-        return Line({"unparsed": line.strip()}, number, problem)
-    return Line(content, number)
-
-
 def error_record(id_: Any, number: Optional[int], message: str) -> JsonDict:
     """What stands for an explanation that there is not; an id or number of None is left out."""
     known = {"id": id_, "line": number}
@@ -441,11 +412,6 @@ def _labelled(inner: Predictor, instance: Instance, outputs: Dict[str, Any]) -> 
         yield
     finally:
         del inner.json_to_labeled_instances
-
-
-def _refuse_constant(name: str) -> None:
-    """NaN and Infinity are not JSON, though Python reads them."""
-    raise ValueError(f"{name} is not a JSON value")
 
 
 def _number(line: JsonDict) -> Optional[int]:

@@ -9,12 +9,12 @@ from allennlp.common.util import JsonDict, import_module_and_submodules
 from allennlp.data import Instance
 from allennlp.models.archival import load_archive
 
-from allennlp_layer_saliency.allennlp_access import metadata_id
 from allennlp_layer_saliency.core.paths import global_numbers_of
-from allennlp_layer_saliency.evaluation.data import Input
+from allennlp_layer_saliency.data import Input
+from allennlp_layer_saliency.interpreters import LayerInterpreter
+from allennlp_layer_saliency.models.allennlp import metadata_id
 from allennlp_layer_saliency.predictors import SaliencyPredictor
 from allennlp_layer_saliency.predictors.saliency import error_record, saliency_predictors
-from allennlp_layer_saliency.saliency_interpreters import LayerInterpreter
 
 
 class Output(NamedTuple):

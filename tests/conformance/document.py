@@ -3,7 +3,7 @@
 from itertools import groupby
 from pathlib import Path
 
-from allennlp_layer_saliency.saliency_interpreters.target import REFUSED
+from allennlp_layer_saliency.interpreters.targets import REFUSED
 from tests.conformance.rows import ROWS
 
 PATH = Path(__file__).parents[2] / "docs" / "models.md"

@@ -32,7 +32,7 @@ from tests.conftest import (
     save_bert,
     save_roberta,
 )
-from tests.test_hf_models import OTHERS, TINY
+from tests.models.test_huggingface import OTHERS, TINY
 
 Inputs = List[Dict[str, Any]]
 Built = Tuple[Predictor, Inputs]

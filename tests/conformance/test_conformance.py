@@ -14,7 +14,7 @@ from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.training.metrics import Metric
 
 from allennlp_layer_saliency.core.paths import Weights
-from allennlp_layer_saliency.saliency_interpreters import batching
+from allennlp_layer_saliency.models import batching
 from tests.conformance.rows import ROWS
 from tests.conftest import hook_count
 

@@ -6,8 +6,8 @@ import torch
 
 from allennlp_layer_saliency.core.coherence import MEASURES
 from allennlp_layer_saliency.evaluation import coherence
-from allennlp_layer_saliency.lm_heads import PretrainedLMHead, TiedEmbeddingsLMHead
-from allennlp_layer_saliency.saliency_interpreters import LayerSaliency
+from allennlp_layer_saliency.interpreters import LayerSaliency
+from allennlp_layer_saliency.interpreters.lm_heads import PretrainedLMHead, TiedEmbeddingsLMHead
 from tests import reference
 from tests.conftest import SENTENCES, build_predictor
 

@@ -6,7 +6,7 @@ import torch
 from allennlp.common.checks import ConfigurationError
 
 from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions
-from allennlp_layer_saliency.saliency_interpreters import LayerSaliency
+from allennlp_layer_saliency.interpreters import LayerSaliency
 from tests.conftest import SENTENCES, build_predictor, model_config, reader_config
 
 

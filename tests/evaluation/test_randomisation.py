@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from allennlp_layer_saliency.evaluation.randomisation import agreement, randomised, stages
-from allennlp_layer_saliency.saliency_interpreters import LayerSaliency
+from allennlp_layer_saliency.interpreters import LayerSaliency
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ import torch
 from allennlp.common.checks import ConfigurationError
 from allennlp.data import Vocabulary
 
-from allennlp_layer_saliency.hf_models import in_archive
 from allennlp_layer_saliency.models import HuggingFaceClassifier
+from allennlp_layer_saliency.models.huggingface import in_archive
 from tests.commands.test_archive import LABELS, save_classifier
 
 

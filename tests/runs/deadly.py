@@ -6,7 +6,7 @@ from pathlib import Path
 
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 
-from allennlp_layer_saliency.saliency_interpreters import LayerSaliency
+from allennlp_layer_saliency.interpreters import LayerSaliency
 
 
 @SaliencyInterpreter.register("test-deadly")

@@ -4,7 +4,7 @@ import json
 import pytest
 from allennlp.common.checks import ConfigurationError
 
-from allennlp_layer_saliency.evaluation.data import Input
+from allennlp_layer_saliency.data import Input
 from allennlp_layer_saliency.runs.explainer import Output, Shard
 from allennlp_layer_saliency.runs.folder import RunFolder, read_run
 

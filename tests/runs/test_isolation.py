@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from allennlp_layer_saliency.evaluation.data import Input
+from allennlp_layer_saliency.data import Input
 from allennlp_layer_saliency.runs.explainer import Output, Shard
 from allennlp_layer_saliency.runs.isolation import ATTEMPTS, ShardWork
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from allennlp_layer_saliency.evaluation.data import Input
+from allennlp_layer_saliency.data import Input
 from allennlp_layer_saliency.runs import pool
 from allennlp_layer_saliency.runs.explainer import Shard
 from allennlp_layer_saliency.runs.isolation import ShardWork

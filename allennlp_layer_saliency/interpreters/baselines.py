@@ -1,0 +1,120 @@
+"""What every method should beat."""
+
+from typing import Any, Dict, List, Optional
+
+import torch
+from allennlp.common.checks import ConfigurationError
+from allennlp.common.util import JsonDict
+from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
+from allennlp.predictors import Predictor
+
+from allennlp_layer_saliency.core.capture import evaluation
+from allennlp_layer_saliency.core.paths import seeded
+from allennlp_layer_saliency.core.scoring import normalised
+from allennlp_layer_saliency.interpreters.undecoded import LayerSaliency
+from allennlp_layer_saliency.models.allennlp import text_fields
+from allennlp_layer_saliency.models.huggingface import attentions
+
+
+@SaliencyInterpreter.register("random")
+class RandomSaliency(SaliencyInterpreter):
+    """
+    Uniform random scores, which depend on the seed and the tokens only.
+
+    Registered as a `SaliencyInterpreter` with name "random".
+
+    # Parameters
+
+    predictor : `Predictor`
+    seed : `int`, optional (default = `0`)
+    """
+
+    def __init__(self, predictor: Predictor, seed: int = 0) -> None:
+        super().__init__(predictor)
+        self.seed = seed
+
+    def saliency_interpret_from_json(self, inputs: JsonDict) -> JsonDict:
+        explanation = {}
+        instances = self.predictor.json_to_labeled_instances(inputs)
+        for number, instance in enumerate(instances, start=1):
+            explanation[f"instance_{number}"] = {
+                f"grad_input_{i}": self._scores([token.text for token in field.tokens])
+                for i, field in enumerate(text_fields(instance).values(), start=1)
+            }
+        return explanation
+
+    def _scores(self, tokens: List[str]) -> List[float]:
+        generator = seeded(self.seed, tokens)
+        return normalised(torch.rand(len(tokens), generator=generator).tolist())
+
+
+@SaliencyInterpreter.register("attention-rollout")
+class AttentionRollout(SaliencyInterpreter):
+    """
+    Attention rollout (Abnar & Zuidema, ACL 2020): the product over blocks of (A + I) / 2, A the mean of
+    a block's attention heads. A token's score is its share in the first position, from which classifiers
+    are pooled. It explains no class.
+
+    Registered as a `SaliencyInterpreter` with name "attention-rollout".
+
+    # Parameters
+
+    predictor : `Predictor`
+    transformer : `str`, optional
+        Dotted path to the transformer inside the model, where there are several.
+    """
+
+    def __init__(self, predictor: Predictor, transformer: Optional[str] = None) -> None:
+        super().__init__(predictor)
+        # Its reading of texts; nothing is differentiated.
+        self._texts = LayerSaliency(predictor, layer=0, transformer=transformer)
+
+    def saliency_interpret_from_json(self, inputs: JsonDict) -> JsonDict:
+        explanation = {}
+        instances = self.predictor.json_to_labeled_instances(inputs)
+        for number, instance in enumerate(instances, start=1):
+            (prepared,) = self._texts.prepare([instance]).instances
+            tensors, layout = self._texts.batch([prepared])
+            if len(layout.texts) > 1 or len(layout.texts[0].rows) > 1:
+                raise ConfigurationError(
+                    "attention-rollout is for one text, which the transformer reads in one piece"
+                )
+            texts = layout.inputs(sorted(self._texts.special_ids))
+            scores = rollout(self._attentions(tensors))[0]
+            if texts.words is not None:
+                by_word = scores.new_zeros(texts.token_count + 1)
+                # Pieces of no word, such as special tokens, have -1: the last place, which is left out.
+                scores = by_word.index_add(0, texts.words[0] % len(by_word), scores)[:-1]
+            explanation[f"instance_{number}"] = {"grad_input_1": normalised(scores.tolist())}
+        return explanation
+
+    def _attentions(self, tensors: Dict[str, Any]) -> torch.Tensor:
+        model = self.predictor._model
+        with evaluation(model), torch.no_grad(), attentions(self._texts.transformer) as found:
+            model(**tensors)
+        if len(found) != 1:
+            raise ConfigurationError(
+                f"{type(self._texts.transformer).__name__} gives no attentions of its blocks"
+            )
+        # Shape: (blocks, positions, positions)
+        return torch.stack([of_block[0].float().mean(0) for of_block in found[0]])
+
+
+def rollout(attention: torch.Tensor) -> torch.Tensor:
+    """
+    # Parameters
+
+    attention : `torch.Tensor`
+        Each block's, from the first on; rows sum to 1. Shape: (blocks, positions, positions).
+
+    # Returns
+
+    `torch.Tensor`
+        How much of each position, in its columns, reaches each position of the last block's output, in
+        its rows. Shape: (positions, positions).
+    """
+    identity = torch.eye(attention.size(1), device=attention.device, dtype=attention.dtype)
+    product = identity
+    for of_block in attention:
+        product = (of_block + identity) / 2 @ product
+    return product

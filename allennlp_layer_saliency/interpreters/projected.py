@@ -1,0 +1,113 @@
+from typing import List, Optional, Union
+
+import torch
+from allennlp.common.checks import ConfigurationError
+from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
+from allennlp.predictors import Predictor
+from torch import Tensor
+
+from allennlp_layer_saliency.core.explanation import LayerExplanation
+from allennlp_layer_saliency.core.paths import LayerState
+from allennlp_layer_saliency.core.scoring import lost, projected_contributions
+from allennlp_layer_saliency.interpreters.decoding import DecodingInterpreter, most_salient
+from allennlp_layer_saliency.interpreters.lm_heads import LMHead
+from allennlp_layer_saliency.models.text_layout import Inputs
+
+
+@SaliencyInterpreter.register("projected-gradient-saliency")
+class ProjectedGradientSaliency(DecodingInterpreter):
+    """
+    The gradient projected onto the LM head's output embeddings W: u_n[v] = <D_n, W_v> says, to first
+    order, how the score would change if position n moved towards word v. The input's pieces score
+    S[v] = sum_n A_n[v] u_n[v], with A from the decoding.
+
+    Registered as a `SaliencyInterpreter` with name "projected-gradient-saliency".
+
+    # Parameters
+
+    predictor : `Predictor`
+    layer : `Union[int, str, List[int]]`, optional (default = `-1`)
+    decoded_top_k : `int`, optional (default = `10`)
+        Decoded tokens listed per position.
+    **others
+        As for `DecodedLayerSaliency`, which has an aggregation besides.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        layer: Union[int, str, List[int]] = -1,
+        lm_head: Optional[LMHead] = None,
+        tau: Optional[int] = None,
+        normalise: str = "input",
+        target: str = "logit",
+        target_class: Optional[Union[str, int]] = None,
+        contrast_class: Optional[Union[str, int]] = None,
+        special_tokens: str = "zero",
+        decoded_top_k: int = 10,
+        word_aggregation: str = "sum",
+        transformer: Optional[str] = None,
+        coherence: Optional[str] = None,
+        autocast: Optional[str] = None,
+    ) -> None:
+        super().__init__(
+            predictor=predictor,
+            layer=layer,
+            coherence=coherence,
+            aggregation=None,
+            lm_head=lm_head,
+            tau=tau,
+            normalise=normalise,
+            target=target,
+            target_class=target_class,
+            contrast_class=contrast_class,
+            special_tokens=special_tokens,
+            decoded_top_k=decoded_top_k,
+            word_aggregation=word_aggregation,
+            transformer=transformer,
+            autocast=autocast,
+        )
+        embeddings = self._decoder.output_embeddings
+        if embeddings is None or embeddings.size(1) != self._decoder.hidden_size:
+            size = "none" if embeddings is None else f"some of size {embeddings.size(1)}"
+            raise ConfigurationError(
+                "projected-gradient-saliency needs an LM head whose output embeddings have the hidden "
+                f"states' size {self._decoder.hidden_size}; this one has {size}: use decoded-layer-saliency"
+            )
+        self._output_embeddings = embeddings
+
+    def _explain_layer(self, inputs: Inputs, at: LayerState, layer: int) -> List[LayerExplanation]:
+        return [self._explained(inputs, at, gradients, layer) for gradients in at.gradients]
+
+    def _explained(
+        self, inputs: Inputs, at: LayerState, gradients: Tensor, layer: int
+    ) -> LayerExplanation:
+        # Shape: (vocabulary, hidden)
+        self._output_embeddings = self._output_embeddings.to(gradients.device)
+        embeddings = self._output_embeddings
+        decoding = self._decode(inputs, at, torch.zeros_like(gradients[..., 0]), inputs.real, layer)
+        # Shape: (batch, positions, hidden)
+        piece_embeddings = embeddings[inputs.token_ids.clamp(max=embeddings.size(0) - 1)].float()
+        contributions = projected_contributions(gradients, piece_embeddings, decoding.shares)
+        # What a position would have given to its own piece. Shape: (batch, positions)
+        own = (gradients * piece_embeddings).sum(-1)
+        scores, source_positions, source_amounts = self._received(inputs, contributions)
+        # sum_n <D_n, W_v> = <sum_n D_n, W_v>. Shape: (batch, vocabulary)
+        vocabulary = gradients.sum(1).to(embeddings.dtype) @ embeddings.t()
+        vocabulary_ids, vocabulary_scores = most_salient(vocabulary.float())
+        # Shape: (batch, positions, top_k)
+        top_contributions = torch.einsum(
+            "bnk,bntk->bnt", gradients, embeddings[decoding.top_ids].float()
+        )
+        return LayerExplanation(
+            layer=layer,
+            scores=scores,
+            lost=lost(own, decoding.shares),
+            source_positions=source_positions,
+            source_amounts=source_amounts,
+            top_ids=decoding.top_ids,
+            top_probabilities=decoding.top_probabilities,
+            top_contributions=top_contributions,
+            vocabulary_ids=vocabulary_ids,
+            vocabulary_scores=vocabulary_scores,
+        )

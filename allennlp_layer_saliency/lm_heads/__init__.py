@@ -1,6 +1,0 @@
-from allennlp_layer_saliency.lm_heads.from_archive import ArchivedLMHead
-from allennlp_layer_saliency.lm_heads.lm_head import LMHead
-from allennlp_layer_saliency.lm_heads.pretrained import PretrainedLMHead
-from allennlp_layer_saliency.lm_heads.tied_embeddings import TiedEmbeddingsLMHead
-
-__all__ = ["ArchivedLMHead", "LMHead", "PretrainedLMHead", "TiedEmbeddingsLMHead"]

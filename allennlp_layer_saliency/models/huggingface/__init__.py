@@ -1,0 +1,29 @@
+"""Everything that differs between Hugging Face architectures."""
+
+from allennlp_layer_saliency.models.huggingface.architectures import (
+    ARCHITECTURES,
+    Layers,
+    attentions,
+    find_transformer,
+    layers_of,
+    max_positions,
+    reads_last_position,
+    takes_token_types,
+)
+from allennlp_layer_saliency.models.huggingface.classifiers import in_archive, load_classifier
+from allennlp_layer_saliency.models.huggingface.heads import decoder_from, load_lm_head
+
+__all__ = [
+    "ARCHITECTURES",
+    "Layers",
+    "attentions",
+    "decoder_from",
+    "find_transformer",
+    "in_archive",
+    "layers_of",
+    "load_classifier",
+    "load_lm_head",
+    "max_positions",
+    "reads_last_position",
+    "takes_token_types",
+]

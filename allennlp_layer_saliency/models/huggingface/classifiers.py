@@ -1,0 +1,69 @@
+"""Sequence classifiers as Hugging Face saves them."""
+
+import os
+from typing import Optional
+
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+
+from allennlp_layer_saliency.models.huggingface.architectures import reads_last_position
+from allennlp_layer_saliency.models.huggingface.loading import first_line
+
+
+def load_classifier(
+    model_name: str, archive: Optional[str] = None, load_weights: bool = True
+) -> PreTrainedModel:
+    """
+    A sequence classifier, by hub name, local folder, or folder of an unpacked archive.
+
+    Its configuration's `_name_or_path` is the model that it was fine-tuned from, as far as it says so.
+
+    # Raises
+
+    `ValueError`
+        If there is no such classifier, weights are missing from it, or it does not choose one of
+        several classes.
+    """
+    folder = in_archive(model_name, archive)
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        # Loading replaces the name of the model that this one was fine-tuned from.
+        base = config.get_config_dict(folder)[0].get("_name_or_path") or ""
+        if load_weights:
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                folder, config=config, output_loading_info=True, trust_remote_code=False
+            )
+        else:
+            model, report = AutoModelForSequenceClassification.from_config(config), {}
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"no sequence classifier could be loaded from {model_name!r}: {first_line(error)}"
+        ) from error
+    missing = [name for name in report.get("missing_keys", []) if not name.endswith("position_ids")]
+    if missing:
+        raise ValueError(
+            f"{model_name!r} is no fine-tuned sequence classifier: it holds no weights for "
+            f"{', '.join(missing[:4])}"
+        )
+    kind = config.problem_type or "single_label_classification"
+    if config.num_labels < 2 or kind != "single_label_classification":
+        raise ValueError(
+            f"{model_name!r} is not supported: it has {config.num_labels} outputs for {kind}; a classifier "
+            "that chooses one of several classes is wanted"
+        )
+    config = model.config  # what was given may have been copied
+    config.id2label = {int(index): label for index, label in config.id2label.items()}
+    config._name_or_path = base
+    if reads_last_position(config):
+        # Batches of these are not padded; no token may be taken for padding.
+        config.pad_token_id = -1
+    return model.eval()
+
+
+def in_archive(model_name: str, archive: Optional[str]) -> str:
+    """The folder of that name in an unpacked archive, if it has one, or else the name itself."""
+    if archive is not None:
+        root = os.path.realpath(archive)
+        folder = os.path.realpath(os.path.join(root, model_name))
+        if folder.startswith(root + os.sep) and os.path.isdir(folder):
+            return folder
+    return model_name

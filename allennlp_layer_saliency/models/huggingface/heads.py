@@ -1,0 +1,117 @@
+"""LM heads: each architecture's own, with its base model taken away."""
+
+from typing import Any, List
+
+import torch
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+
+from allennlp_layer_saliency.core.decoding import Decoder
+from allennlp_layer_saliency.models.huggingface.loading import first_line
+
+
+def load_lm_head(model_name: str) -> Decoder:
+    """
+    The whole LM head of a masked or causal language model, by hub name or local folder.
+
+    The LM class is built and its base model replaced by a stand-in which returns the given hidden
+    state, so that every architecture's own head code runs. No remote code is run.
+
+    # Raises
+
+    `ValueError`
+        If there is no such model, no LM class for it, or weights of the head are missing from it.
+    """
+    try:
+        config = AutoConfig.from_pretrained(model_name, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"can't read a pretrained model from {model_name!r}: {first_line(error)}"
+        ) from error
+    kind = AutoModelForCausalLM if _is_causal(config) else AutoModelForMaskedLM
+    try:
+        model, report = kind.from_pretrained(
+            model_name, config=config, output_loading_info=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"no language model could be loaded from {model_name!r}: {first_line(error)}"
+        ) from error
+    missing = _missing_head_weights(model, report["missing_keys"])
+    if missing:
+        raise ValueError(
+            f"{model_name!r} holds no weights for its LM head ({', '.join(missing)}); name a pretrained "
+            "language model, or use the tied-embeddings head"
+        )
+    return decoder_from(model, causal=kind is AutoModelForCausalLM)
+
+
+def decoder_from(model: PreTrainedModel, causal: bool = False) -> Decoder:
+    """The head of a Hugging Face language model whose base model is no longer needed."""
+    config = model.config
+    weight = model.get_output_embeddings().weight.detach()
+    setattr(model, model.base_model_prefix, _GivenHiddenStates())
+    model.eval()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+
+    def logits(hidden_states: Tensor) -> Tensor:
+        head = model.to(device=hidden_states.device)
+        with torch.no_grad():
+            # A batch of one sequence. Shape: (1, positions, vocabulary)
+            return head(inputs_embeds=hidden_states.to(weight.dtype).unsqueeze(0)).logits[0]
+
+    return Decoder(
+        logits=logits,
+        vocabulary_size=weight.size(0),
+        hidden_size=config.hidden_size,
+        output_embeddings=weight,
+        causal=causal,
+    )
+
+
+class _GivenHiddenStates(torch.nn.Module):
+    """In the place of a base model: returns the hidden states that it is given."""
+
+    def forward(self, *_: Any, inputs_embeds: Tensor, **__: Any) -> Any:
+        return _BaseModelOutput(inputs_embeds)
+
+
+class _BaseModelOutput:
+    """Hidden states only; whatever else an LM class passes on from its base model is None."""
+
+    def __init__(self, last_hidden_state: Tensor) -> None:
+        self.last_hidden_state = last_hidden_state
+
+    def __getitem__(self, index: Any) -> Any:
+        return (self.last_hidden_state,)[index]
+
+    def __getattr__(self, name: str) -> None:
+        return None
+
+
+def _is_causal(config: PretrainedConfig) -> bool:
+    names = config.architectures or []
+    if any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names):
+        return True
+    return type(config) not in AutoModelForMaskedLM._model_mapping.keys()
+
+
+def _missing_head_weights(model: PreTrainedModel, missing_keys: List[str]) -> List[str]:
+    """Of the missing keys those of the head that share no storage with a weight that was loaded."""
+    # Not `named_parameters`: it gives a tied weight under one of its names only.
+    weights = model.state_dict(keep_vars=True)
+    loaded = {weight.data_ptr() for name, weight in weights.items() if name not in missing_keys}
+    return [
+        name
+        for name in missing_keys
+        if not name.startswith(f"{model.base_model_prefix}.")
+        and isinstance(weights.get(name), torch.nn.Parameter)
+        and weights[name].data_ptr() not in loaded
+    ]
