@@ -3,22 +3,30 @@
 import json
 import os
 import tempfile
+from typing import Any, Dict, Optional
 
 import torch
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.meta import META_NAME, Meta
-from allennlp.data import Vocabulary
+from allennlp.common.params import Params
+from allennlp.data import DatasetReader, Vocabulary
 from allennlp.models.archival import CONFIG_NAME, archive_model
-from transformers import AutoTokenizer
 
+from allennlp_layer_saliency.interpreters.lm_heads import PretrainedLMHead
 from allennlp_layer_saliency.models import HuggingFaceClassifier
-from allennlp_layer_saliency.models.huggingface import load_classifier
+from allennlp_layer_saliency.models.huggingface import load_classifier, load_tokenizer
 
 # The folder of the archive with the classifier's configuration and tokenizer.
 FOLDER = "huggingface"
 
 
-def archive(model_name: str, output: str, force: bool = False) -> None:
+def archive(
+    model_name: str,
+    output: str,
+    force: bool = False,
+    max_length: Optional[int] = None,
+    base: Optional[str] = None,
+) -> None:
     """
     Make an archive of a Hugging Face `AutoModelForSequenceClassification`.
 
@@ -30,24 +38,38 @@ def archive(model_name: str, output: str, force: bool = False) -> None:
         The archive's path.
     force : `bool`
         Whether an existing file is replaced.
+    max_length : `int`, optional
+        Longer texts are cut off to so many word pieces.
+    base : `str`, optional
+        The pretrained language model that it was fine-tuned from, whose head decodes, where the folder does
+        not name it.
 
     # Raises
 
     `ConfigurationError`
-        If there is no such classifier, it has no tokenizer, or the file exists.
+        If there is no such classifier, it has no tokenizer, the file exists, or the base has no fitting LM
+        head.
     """
     if os.path.exists(output) and not force:
         raise ConfigurationError(f"{output} exists; choose another name, or give --force")
     try:
         classifier = load_classifier(model_name)
-        tokenizer = AutoTokenizer.from_pretrained(model_name, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(" ".join(str(error).split())) from error
+        tokenizer = load_tokenizer(model_name)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
     vocabulary = Vocabulary.empty()
     for index in range(classifier.config.num_labels):
         vocabulary.add_token_to_namespace(str(classifier.config.id2label[index]), "labels")
-    reader = {"type": "huggingface-classifier", "model_name": FOLDER}
+    reader: Dict[str, Any] = {"type": "huggingface-classifier", "model_name": FOLDER}
+    if max_length is not None:
+        reader["max_length"] = max_length
     model = {"type": "huggingface-classifier", "model_name": FOLDER, "load_weights": False}
+    if base is not None:
+        PretrainedLMHead(base).load(classifier, tokenizer)
+    base = base or classifier.config._name_or_path
+    if base:
+        # Later versions of transformers don't keep it in the classifier's own configuration.
+        model["base_model"] = os.path.abspath(base) if os.path.isdir(base) else base
 
     # In the output's own folder, so that what is there is whole: a rename can't stop half-way.
     target = os.path.abspath(output)
@@ -55,7 +77,8 @@ def archive(model_name: str, output: str, force: bool = False) -> None:
         classifier.config.save_pretrained(os.path.join(folder, FOLDER))
         tokenizer.save_pretrained(os.path.join(folder, FOLDER))
         vocabulary.save_to_files(os.path.join(folder, "vocabulary"))
-        # The vocabulary's check of the labels is the model's own.
+        # The checks are the reader's and the model's own: of the settings, and of the labels.
+        DatasetReader.from_params(Params(dict(reader)), serialization_dir=folder)
         HuggingFaceClassifier(vocabulary, FOLDER, load_weights=False, serialization_dir=folder)
         state = {f"classifier.{name}": weight for name, weight in classifier.state_dict().items()}
         torch.save(state, os.path.join(folder, "best.th"))

@@ -38,8 +38,19 @@ class SaliencyCommand(Subcommand):
         command.add_argument(
             "-f", "--force", action="store_true", help="overwrite the archive if it exists"
         )
+        command.add_argument(
+            "--max-length", type=int, help="cut longer texts to so many word pieces"
+        )
+        command.add_argument(
+            "--base",
+            help="the language model it was fine-tuned from, where the folder does not say so",
+        )
         command.set_defaults(
-            func=_worker(lambda args: archive(args.folder, args.output, args.force))
+            func=_worker(
+                lambda args: archive(
+                    args.folder, args.output, args.force, args.max_length, args.base
+                )
+            )
         )
 
         for name, work, description in (

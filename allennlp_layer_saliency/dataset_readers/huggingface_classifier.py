@@ -1,14 +1,17 @@
 import json
+import logging
 from typing import Any, Iterable, Optional
 
-from allennlp.common.cached_transformers import get_tokenizer
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.file_utils import cached_path
 from allennlp.data import DatasetReader, Instance, Token
 from allennlp.data.fields import LabelField, TextField
-from allennlp.data.token_indexers import PretrainedTransformerIndexer
+from transformers import BatchEncoding, PreTrainedTokenizerBase
 
-from allennlp_layer_saliency.models.huggingface import in_archive
+from allennlp_layer_saliency.models.allennlp import EncodedTextIndexer
+from allennlp_layer_saliency.models.huggingface import in_archive, load_tokenizer
+
+logger = logging.getLogger(__name__)
 
 
 @DatasetReader.register("huggingface-classifier")
@@ -26,9 +29,15 @@ class HuggingFaceClassifierReader(DatasetReader):
     model_name : `str`
         A folder of the archive, a local folder or a name on the hub.
     max_length : `int`, optional
-        Longer texts are cut off to so many word pieces. Left out, they are an error.
+        Longer texts are cut off to so many word pieces, with one warning. Left out, texts longer than the
+        model are an error.
     serialization_dir : `str`, optional
         Where the archive was unpacked; AllenNLP supplies it.
+
+    # Raises
+
+    `ConfigurationError`
+        If there is no tokenizer, or `max_length` has no room for a word piece.
     """
 
     def __init__(
@@ -39,24 +48,51 @@ class HuggingFaceClassifierReader(DatasetReader):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        folder = in_archive(model_name, serialization_dir)
-        self._tokenizer = get_tokenizer(folder)
-        self._token_indexers = {"tokens": PretrainedTransformerIndexer(folder)}
+        try:
+            tokenizer = load_tokenizer(in_archive(model_name, serialization_dir))
+        except ValueError as error:
+            raise ConfigurationError(f"huggingface-classifier: {error}") from error
+        self._use(tokenizer, max_length)
+
+    def _use(self, tokenizer: PreTrainedTokenizerBase, max_length: Optional[int]) -> None:
+        least = tokenizer.num_special_tokens_to_add(pair=False) + 1
+        if max_length is not None and (type(max_length) is not int or max_length < least):
+            raise ConfigurationError(
+                f"max_length must be at least {least}, special tokens included; got {max_length!r}"
+            )
+        self._tokenizer = tokenizer
+        self._token_indexers = {"tokens": EncodedTextIndexer(tokenizer)}
         self._max_length = max_length
+        self._cut_seen = False
+
+    def advice_on_length(self, room: int) -> str:
+        """What to do about a text that is longer than the model, which has room for `room` pieces."""
+        setting = json.dumps({"dataset_reader.max_length": room})
+        return (
+            f"shorten it, or cut it off: `-o '{setting}'`, or make the archive with `allennlp saliency "
+            f"archive --max-length {room}`"
+        )
 
     def text_to_instance(  # type: ignore
         self, text: str, second_text: Optional[str] = None, label: Optional[str] = None
     ) -> Instance:
-        encoding = self._tokenizer(
-            text,
-            second_text,
-            truncation=self._max_length is not None,
-            max_length=self._max_length,
-            return_token_type_ids=True,
-            return_offsets_mapping=self._tokenizer.is_fast,
-            # How long a text may be is checked against the model, with a message that helps.
-            verbose=False,
-        )
+        for given in (text, second_text or ""):
+            if not isinstance(given, str):
+                raise ConfigurationError(
+                    f"a text must be a string; this one is {type(given).__name__}"
+                )
+        encoding = self._encoded(text, second_text)
+        if self._max_length is not None and len(encoding["input_ids"]) > self._max_length:
+            if not self._cut_seen:
+                self._cut_seen = True
+                logger.warning(
+                    "a text of %d word pieces is cut off to max_length, %d; later ones without a word",
+                    len(encoding["input_ids"]),
+                    self._max_length,
+                )
+            encoding = self._encoded(
+                text, second_text, truncation="longest_first", max_length=self._max_length
+            )
         ids = encoding["input_ids"]
         spans = encoding.get("offset_mapping", [(0, 0)] * len(ids))
         tokens = [
@@ -76,6 +112,17 @@ class HuggingFaceClassifierReader(DatasetReader):
             fields["label"] = LabelField(str(label))
         return Instance(fields)
 
+    def _encoded(self, text: str, second_text: Optional[str], **settings: Any) -> BatchEncoding:
+        return self._tokenizer(
+            text,
+            second_text,
+            return_token_type_ids=True,
+            return_offsets_mapping=self._tokenizer.is_fast,
+            # How long a text may be is checked against the model, with a message that helps.
+            verbose=False,
+            **settings,
+        )
+
     def apply_token_indexers(self, instance: Instance) -> None:
         instance["tokens"].token_indexers = self._token_indexers  # type: ignore
 
@@ -94,3 +141,29 @@ class HuggingFaceClassifierReader(DatasetReader):
                         f"{', '.join(entry) or 'nothing'}"
                     )
                 yield self.text_to_instance(first, entry.get("hypothesis"), entry.get("label"))
+
+
+class InMemoryReader(HuggingFaceClassifierReader):
+    """
+    The same, around a tokenizer that is loaded.
+
+    # Parameters
+
+    tokenizer : `transformers.PreTrainedTokenizerBase`
+    max_length : `int`, optional
+        As for `HuggingFaceClassifierReader`.
+
+    # Raises
+
+    `ConfigurationError`
+        If `max_length` has no room for a word piece.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, max_length: Optional[int] = None
+    ) -> None:
+        DatasetReader.__init__(self)
+        self._use(tokenizer, max_length)
+
+    def advice_on_length(self, room: int) -> str:
+        return f"shorten it, or cut it off: `max_length={room}`"

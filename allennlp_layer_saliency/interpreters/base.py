@@ -20,6 +20,7 @@ from allennlp_layer_saliency.core.scoring import (
     sources,
     token_scores,
 )
+from allennlp_layer_saliency.dataset_readers import HuggingFaceClassifierReader
 from allennlp_layer_saliency.display import Explanation
 from allennlp_layer_saliency.interpreters.aggregations import FeatureAggregation
 from allennlp_layer_saliency.interpreters.coherence_file import CoherenceFile
@@ -40,6 +41,7 @@ from allennlp_layer_saliency.models.allennlp import (
     indexed_text,
     instances_of,
     max_segment_length,
+    mend_token_namespace,
     metrics_preserved,
     special_ids,
     text_fields,
@@ -138,6 +140,7 @@ class LayerInterpreter(SaliencyInterpreter):
         self.budget = TokenBudget()
         self._model = predictor._model
         self._reader = predictor._dataset_reader
+        mend_token_namespace(self._model, self._reader)
         self._autocast = _autocast_type(autocast, self._model)
         self._special_tokens = special_tokens
         self._word_aggregation = word_aggregation
@@ -282,10 +285,14 @@ class LayerInterpreter(SaliencyInterpreter):
         room = max_positions(self.transformer.config)
         # The embedder folds longer texts into segments of the indexer's max_length.
         if room is not None and min(length, max_segment_length(self._indexer) or length) > room:
+            advice = (
+                f'shorten it, set "max_length": {room} on the token indexer and the embedder to fold it, or '
+                "on the dataset reader's tokenizer to cut it off"
+            )
+            if isinstance(self._reader, HuggingFaceClassifierReader):
+                advice = self._reader.advice_on_length(room)
             raise ConfigurationError(
-                f"the text has {length} word pieces; the model has room for {room}: shorten it, set "
-                f'"max_length": {room} on the token indexer and the embedder to fold it, or on the dataset '
-                "reader's tokenizer to cut it off"
+                f"the text has {length} word pieces; the model has room for {room}: {advice}"
             )
         return length
 

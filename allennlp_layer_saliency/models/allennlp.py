@@ -20,6 +20,7 @@ from allennlp.data.fields import (
 from allennlp.data.token_indexers import (
     PretrainedTransformerIndexer,
     PretrainedTransformerMismatchedIndexer,
+    TokenIndexer,
 )
 from allennlp.models import BasicClassifier, Model
 from allennlp.modules.text_field_embedders import BasicTextFieldEmbedder
@@ -54,6 +55,26 @@ def transformer_indexer(
         f"pretrained_transformer_mismatched token indexer{f' named {name}' if name else ''}; it has "
         f"{kinds or 'none'}"
     )
+
+
+class EncodedTextIndexer(PretrainedTransformerIndexer):
+    """
+    Indexes texts that a tokenizer has encoded already, special tokens included.
+
+    AllenNLP's own tries its tokenizer on "a", "b", "1" and "2" first, and fails where none of these is a
+    word piece (proteins, DNA, Chinese, Arabic, ...).
+
+    # Parameters
+
+    tokenizer : `transformers.PreTrainedTokenizerBase`
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        TokenIndexer.__init__(self)
+        self._namespace = "tags"
+        self._tokenizer = tokenizer
+        self._added_to_vocabulary = False
+        self._max_length = None
 
 
 def _matched(indexer: TransformerIndexer) -> PretrainedTransformerIndexer:

@@ -32,6 +32,9 @@ class HuggingFaceClassifier(Model):
         False where the archive's own weights file has them.
     serialization_dir : `str`, optional
         Where the archive was unpacked; AllenNLP supplies it.
+    base_model : `str`, optional
+        The pretrained language model that it was fine-tuned from, whose head decodes. Left out: the one
+        that its configuration names, if it does.
 
     # Raises
 
@@ -49,6 +52,7 @@ class HuggingFaceClassifier(Model):
         model_name: str,
         load_weights: bool = True,
         serialization_dir: Optional[str] = None,
+        base_model: Optional[str] = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(vocab, serialization_dir=serialization_dir, **kwargs)
@@ -56,6 +60,8 @@ class HuggingFaceClassifier(Model):
             self.classifier = load_classifier(model_name, serialization_dir, load_weights)
         except ValueError as error:
             raise ConfigurationError(f"huggingface-classifier: {error}") from error
+        if base_model is not None:
+            self.classifier.config._name_or_path = base_model
         labels = self.classifier.config.id2label
         own = vocab.get_index_to_token_vocabulary("labels")
         if {index: str(label) for index, label in labels.items()} != own:

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import sys
 import tarfile
 
@@ -7,11 +8,15 @@ import pytest
 import torch
 import transformers
 from allennlp.commands import main
+from allennlp.common.checks import ConfigurationError
+from allennlp.models.archival import load_archive
 from allennlp.predictors import Predictor
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
+from allennlp_layer_saliency.commands.archive import archive
+from allennlp_layer_saliency.predictors import SaliencyPredictor
 from tests.conformance.rows import language_model
-from tests.conftest import ROOT, SENTENCES, reseed_weights
+from tests.conftest import ROOT, SENTENCES, reseed_weights, weights_file
 
 PAIRS = [("a good film", "it is bad"), (SENTENCES[1], "good"), ("so", SENTENCES[3])]
 # Those whose tokenizers and type ids differ most.
@@ -71,8 +76,8 @@ def test_predictions_equal_the_hugging_face_models(model_type, tmp_path, monkeyp
 
 def test_an_archive_works_with_allennlp_predict(tmp_path, monkeypatch):
     folder = save_classifier("roberta", tmp_path)
-    archive = tmp_path / "model.tar.gz"
-    run(monkeypatch, folder, "-o", archive)
+    made = tmp_path / "model.tar.gz"
+    run(monkeypatch, folder, "-o", made)
     lines = [{"sentence": SENTENCES[0], "label": "positive", "id": 1}, {"text": SENTENCES[1]}]
     (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n\n")
     for arguments in ([], ["--use-dataset-reader"]):
@@ -81,7 +86,7 @@ def test_an_archive_works_with_allennlp_predict(tmp_path, monkeypatch):
         monkeypatch.setattr(
             sys,
             "argv",
-            ["allennlp", "predict", str(archive), str(tmp_path / "in.jsonl"), "--silent"]
+            ["allennlp", "predict", str(made), str(tmp_path / "in.jsonl"), "--silent"]
             + ["--predictor", "saliency", "--output-file", str(output), *arguments]
             + ["--predictor-args", json.dumps({"interpreter": interpreter})],
         )
@@ -108,7 +113,7 @@ def test_what_can_not_be_archived_is_refused_in_one_line(tmp_path, monkeypatch, 
         assert line.startswith("allennlp saliency: ")
         return line
 
-    assert "no sequence classifier could be loaded from" in refused(tmp_path / "none", "-o", output)
+    assert "can't read a pretrained model from" in refused(tmp_path / "none", "-o", output)
     message = refused(tmp_path / "lm", "-o", output)
     assert "no fine-tuned sequence classifier: it holds no weights for" in message
     one = save_classifier("bert", tmp_path / "one", num_labels=1)
@@ -126,6 +131,194 @@ def test_what_can_not_be_archived_is_refused_in_one_line(tmp_path, monkeypatch, 
     run(monkeypatch, folder, "-o", output, "--force")
     assert tarfile.is_tarfile(output)
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith("tmp")) == []
+
+
+@pytest.fixture
+def bert(tmp_path):
+    return save_classifier("bert", tmp_path)
+
+
+def edit(path, **changes):
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, **changes}))
+
+
+def unknown_type(folder):
+    edit(folder / "config.json", model_type="nonesuch", transformers_version="9.9")
+
+
+def remote_code(folder):
+    edit(folder / "config.json", model_type="nonesuch", auto_map={"AutoConfig": "code.Config"})
+
+
+def quantised(folder):
+    edit(folder / "config.json", quantization_config={"quant_method": "gptq", "bits": 4})
+
+
+def adapter(folder):
+    weights_file(folder).unlink()
+    edit(folder / "config.json", base_model_name_or_path="roberta-base")
+    (folder / "config.json").rename(folder / "adapter_config.json")
+
+
+def no_config(folder):
+    (folder / "config.json").unlink()
+
+
+def no_weights(folder):
+    weights_file(folder).unlink()
+
+
+def damaged_weights(folder):
+    path = weights_file(folder)
+    path.write_bytes(b"\xff" * 40)
+
+
+def missing_shard(folder):
+    weights_file(folder).unlink()
+    index = {"metadata": {}, "weight_map": {"a": "pytorch_model-00001-of-00001.bin"}}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+
+
+def no_tokenizer(folder):
+    for path in folder.iterdir():
+        if path.name != "config.json" and path != weights_file(folder):
+            path.unlink()
+
+
+def later_tokenizer(folder):
+    edit(folder / "tokenizer.json", pre_tokenizer={"type": "NotYetKnown"})
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (unknown_type, "knows no models of type 'nonesuch'; .*saved by 9.9"),
+        (remote_code, "remote code is never run"),
+        (quantised, "it is quantised .gptq., and gradients need whole weights"),
+        (adapter, "PEFT adapter of roberta-base.*merge_and_unload"),
+        (no_config, "holds no config.json"),
+        (no_weights, "holds no pytorch_model.bin or model.safetensors, but config.json"),
+        (damaged_weights, "no sequence classifier could be loaded from"),
+        (missing_shard, "names pytorch_model-00001-of-00001.bin, which is not there"),
+        (no_tokenizer, "it holds no tokenizer"),
+        (later_tokenizer, "no tokenizer could be loaded from .* with tokenizers "),
+    ],
+)
+def test_a_folder_that_can_not_be_loaded_is_refused_in_one_line(bert, tmp_path, damage, message):
+    damage(tmp_path / "classifier")
+    with pytest.raises(ConfigurationError, match=message) as error:
+        archive(bert, str(tmp_path / "model.tar.gz"))
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "model.tar.gz").exists()
+
+
+def test_a_file_instead_of_a_folder_is_refused(bert, tmp_path):
+    with pytest.raises(ConfigurationError, match="it is a file; the folder"):
+        archive(str(weights_file(bert)), str(tmp_path / "model.tar.gz"))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_of_half_precision_and_in_shards_are_archived_in_float32(bert, tmp_path, dtype):
+    model = AutoModelForSequenceClassification.from_pretrained(bert).to(dtype)
+    weights_file(bert).unlink()
+    model.config.torch_dtype = dtype
+    model.save_pretrained(bert, max_shard_size="20KB")
+    AutoTokenizer.from_pretrained(tmp_path / "lm").save_pretrained(bert)
+    assert len(list((tmp_path / "classifier").glob("*-of-*"))) > 1
+    archive(bert, str(tmp_path / "model.tar.gz"))
+    predictor = Predictor.from_path(str(tmp_path / "model.tar.gz"))
+    encoding = AutoTokenizer.from_pretrained(bert)(SENTENCES[0], return_tensors="pt")
+    with torch.no_grad():
+        wanted = model.float().eval()(**encoding).logits[0]
+    output = predictor.predict_json({"sentence": SENTENCES[0]})
+    assert output["logits"] == pytest.approx(wanted.tolist(), abs=1e-5)
+
+
+def test_labels_that_are_numbers_or_have_gaps(bert, tmp_path):
+    edit(tmp_path / "classifier" / "config.json", id2label={"0": 7, "2": 9}, label2id={})
+    archive(bert, str(tmp_path / "model.tar.gz"))
+    predictor = Predictor.from_path(str(tmp_path / "model.tar.gz"))
+    vocabulary = predictor._model.vocab.get_index_to_token_vocabulary("labels")
+    assert vocabulary == {0: "7", 1: "LABEL_1", 2: "9"}
+
+
+@pytest.mark.parametrize("words, text", [("MKTAYIL", "M K T A Y"), ("这部电影很好看", "这部电影")])
+def test_vocabularies_without_latin_letters_or_digits(tmp_path, words, text):
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys(words)]
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    tokenizer = transformers.BertTokenizerFast(str(tmp_path / "vocab.txt"), do_lower_case=False)
+    config = transformers.BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+    )
+    model = transformers.BertForSequenceClassification(config).eval()
+    model.save_pretrained(tmp_path / "folder")
+    tokenizer.save_pretrained(tmp_path / "folder")
+    archive(str(tmp_path / "folder"), str(tmp_path / "model.tar.gz"))
+    predictor = Predictor.from_path(str(tmp_path / "model.tar.gz"))
+    with torch.no_grad():
+        wanted = model(**tokenizer(text, return_tensors="pt")).logits[0]
+    assert predictor.predict_json({"sentence": text})["logits"] == pytest.approx(
+        wanted.tolist(), abs=1e-5
+    )
+
+
+def explained(archive_file, text, overrides="", **interpreter):
+    loaded = load_archive(archive_file, overrides=overrides)
+    config = {"type": "decoded-layer-saliency", **interpreter}
+    predictor = SaliencyPredictor(loaded.model, loaded.validation_dataset_reader, config)
+    return predictor.outputs([{"sentence": text}])[0]
+
+
+def test_the_advice_for_a_long_text_works(bert, tmp_path):
+    archive(bert, str(tmp_path / "model.tar.gz"))
+    text = "good film " * 200
+    error = explained(str(tmp_path / "model.tar.gz"), text)["error"]
+    room = AutoConfig.from_pretrained(bert).max_position_embeddings
+    assert "word pieces; the model has room for {room}" in error
+    overrides = re.search("-o '(.*?)'", error).group(1)
+    archive(bert, str(tmp_path / "cutting.tar.gz"), max_length=room)
+    for made, given in (("model.tar.gz", overrides), ("cutting.tar.gz", "")):
+        output = explained(str(tmp_path / made), text, given)
+        assert len(output["saliency"]["instance_1"]["signed_1"]) == room
+    with pytest.raises(ConfigurationError, match="max_length must be at least 3"):
+        archive(bert, str(tmp_path / "no.tar.gz"), max_length=2)
+
+
+def test_the_lm_head_of_a_classifier_that_was_fine_tuned_in_two_stages(bert, tmp_path):
+    second = AutoModelForSequenceClassification.from_pretrained(bert)
+    second.save_pretrained(tmp_path / "second")
+    AutoTokenizer.from_pretrained(bert).save_pretrained(tmp_path / "second")
+    edit(tmp_path / "second" / "config.json", _name_or_path=bert)
+    edit(tmp_path / "classifier" / "config.json", _name_or_path=str(tmp_path / "lm"))
+    archive(str(tmp_path / "second"), str(tmp_path / "model.tar.gz"))
+    wanted = explained(
+        str(tmp_path / "model.tar.gz"),
+        SENTENCES[0],
+        lm_head={"type": "pretrained", "model_name": str(tmp_path / "lm")},
+    )
+    assert explained(str(tmp_path / "model.tar.gz"), SENTENCES[0]) == wanted
+
+
+def test_where_no_lm_head_is_found_the_error_says_what_gives_scores(bert, tmp_path):
+    edit(tmp_path / "classifier" / "config.json", _name_or_path="")
+    made = str(tmp_path / "model.tar.gz")
+    archive(bert, made)
+    with pytest.raises(ConfigurationError, match="--base .*tied-embeddings.*layer-saliency"):
+        explained(made, SENTENCES[0])
+    assert "saliency" in explained(made, SENTENCES[0], lm_head={"type": "tied-embeddings"})
+    edit(tmp_path / "classifier" / "config.json", _name_or_path=bert)
+    archive(bert, made, force=True)
+    with pytest.raises(ConfigurationError, match="holds no weights for its LM head.*--base"):
+        explained(made, SENTENCES[0])
+    archive(bert, made, force=True, base=str(tmp_path / "lm"))
+    assert explained(made, SENTENCES[0])["saliency"]["instance_1"]["decoded_1"]
+    with pytest.raises(ConfigurationError, match="holds no weights for its LM head"):
+        archive(bert, made, force=True, base=bert)
 
 
 def test_the_command_is_listed(monkeypatch, capsys):

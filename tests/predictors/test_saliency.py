@@ -415,6 +415,10 @@ def test_a_classifier_that_cannot_name_its_pieces_gives_a_result(roberta_folder)
     plain = build_predictor(roberta_folder, model=config)
     with pytest.raises(KeyError):
         plain.predict_json({"sentence": "good"})
+    interpreter = SaliencyInterpreter.from_params(
+        Params({"type": "layer-saliency"}), predictor=plain
+    )
+    assert interpreter.saliency_interpret_from_json({"sentence": "good"})["instance_1"]["signed_1"]
     for name in ("simple-gradient", "layer-saliency"):
         predictor = build_predictor(
             roberta_folder,

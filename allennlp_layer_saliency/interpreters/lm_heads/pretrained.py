@@ -1,7 +1,6 @@
-from typing import MutableMapping, Optional
+from typing import List, MutableMapping, Optional
 from weakref import WeakValueDictionary
 
-from allennlp.common.cached_transformers import get_tokenizer
 from allennlp.common.checks import ConfigurationError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -11,7 +10,11 @@ from allennlp_layer_saliency.interpreters.lm_heads.lm_head import (
     check_hidden_size,
     check_vocabulary,
 )
-from allennlp_layer_saliency.models.huggingface import load_lm_head
+from allennlp_layer_saliency.models.huggingface import (
+    fine_tuned_from,
+    load_lm_head,
+    load_tokenizer,
+)
 
 # Interpreters that are compared share a head as long as one of them is there.
 _LOADED: MutableMapping[str, Decoder] = WeakValueDictionary()
@@ -28,33 +31,59 @@ class PretrainedLMHead(LMHead):
 
     model_name : `str`, optional
         A name on the hub or a local folder with the model and its tokenizer. Left out: the pre-trained
-        model that the classifier was built from.
+        model that the classifier was built from, or that one was, and so on.
     """
 
     def __init__(self, model_name: Optional[str] = None) -> None:
         self.model_name = model_name
 
     def load(self, transformer: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Decoder:
-        name = self.model_name or transformer.config._name_or_path
-        if not name:
-            raise ConfigurationError(
-                "the classifier does not say which pretrained model it was built from; name it: "
-                '`lm_head: { type: "pretrained", model_name: ... }`'
-            )
-        decoder = _LOADED.get(name)
-        if decoder is None:
+        if self.model_name is not None:
+            return _fitting(self.model_name, transformer, tokenizer)
+        name = getattr(transformer.config, "_name_or_path", None)
+        problem = "it does not say which pretrained model it was fine-tuned from"
+        seen: List[str] = []
+        # Of a model that was fine-tuned in stages the last one has an LM head.
+        while name and name not in seen:
+            seen.append(name)
             try:
-                decoder = load_lm_head(name)
-            except ValueError as error:
-                raise ConfigurationError(f"lm_head: {error}") from error
-            _LOADED[name] = decoder
+                return _fitting(name, transformer, tokenizer)
+            except ConfigurationError as error:
+                problem = problem if len(seen) > 1 else str(error)
+            name = fine_tuned_from(name)
+        raise ConfigurationError(
+            f"no LM head was found for the classifier: {problem}. Name the pretrained model, "
+            '`lm_head: { type: "pretrained", model_name: ... }` (or, for an archive that is made of a Hugging '
+            "Face folder, `allennlp saliency archive --base ...`); or do without a trained head, `lm_head: { "
+            'type: "tied-embeddings" }`, or without decoding, `type: "layer-saliency"`'
+        )
+
+
+def _fitting(
+    name: str, transformer: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> Decoder:
+    """
+    The head of that name.
+
+    # Raises
+
+    `ConfigurationError`
+        If it can't be loaded or does not fit the classifier.
+    """
+    decoder = _LOADED.get(name)
+    if decoder is None:
         try:
-            vocabulary = get_tokenizer(name).get_vocab()
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(
-                f"lm_head: no tokenizer at {name!r} beside the language model, so that its vocabulary "
-                "can't be compared with the classifier's"
-            ) from error
-        check_vocabulary(repr(name), vocabulary, tokenizer)
-        check_hidden_size(repr(name), decoder, transformer)
-        return decoder
+            decoder = load_lm_head(name)
+        except ValueError as error:
+            raise ConfigurationError(f"lm_head: {error}") from error
+        _LOADED[name] = decoder
+    try:
+        vocabulary = load_tokenizer(name).get_vocab()
+    except ValueError as error:
+        raise ConfigurationError(
+            f"lm_head: no tokenizer at {name!r} beside the language model, so that its vocabulary can't be "
+            f"compared with the classifier's ({error})"
+        ) from error
+    check_vocabulary(repr(name), vocabulary, tokenizer)
+    check_hidden_size(repr(name), decoder, transformer)
+    return decoder

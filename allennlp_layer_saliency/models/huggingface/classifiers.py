@@ -3,10 +3,15 @@
 import os
 from typing import Optional
 
+import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from allennlp_layer_saliency.models.huggingface.architectures import reads_last_position
-from allennlp_layer_saliency.models.huggingface.loading import first_line
+from allennlp_layer_saliency.models.huggingface.folders import (
+    check_weights,
+    config_dict,
+    one_line,
+)
 
 
 def load_classifier(
@@ -24,20 +29,29 @@ def load_classifier(
         several classes.
     """
     folder = in_archive(model_name, archive)
-    try:
+    saved = config_dict(folder)
+    # Loading replaces the name of the model that this one was fine-tuned from.
+    base = saved.get("_name_or_path") or ""
+    with one_line(f"no sequence classifier could be loaded from {model_name!r}"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        # Loading replaces the name of the model that this one was fine-tuned from.
-        base = config.get_config_dict(folder)[0].get("_name_or_path") or ""
+        if saved.get("id2label"):
+            # Its length is the number of outputs.
+            labels = {int(index): label for index, label in saved["id2label"].items()}
+            config.id2label = {i: labels.get(i, f"LABEL_{i}") for i in range(max(labels) + 1)}
         if load_weights:
+            check_weights(folder)
             model, report = AutoModelForSequenceClassification.from_pretrained(
-                folder, config=config, output_loading_info=True, trust_remote_code=False
+                folder,
+                config=config,
+                output_loading_info=True,
+                trust_remote_code=False,
+                torch_dtype=torch.float32,
             )
         else:
-            model, report = AutoModelForSequenceClassification.from_config(config), {}
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"no sequence classifier could be loaded from {model_name!r}: {first_line(error)}"
-        ) from error
+            model = AutoModelForSequenceClassification.from_config(
+                config, torch_dtype=torch.float32
+            )
+            report = {}
     missing = [name for name in report.get("missing_keys", []) if not name.endswith("position_ids")]
     if missing:
         raise ValueError(

@@ -13,7 +13,7 @@ from transformers import (
 )
 
 from allennlp_layer_saliency.core.decoding import Decoder
-from allennlp_layer_saliency.models.huggingface.loading import first_line
+from allennlp_layer_saliency.models.huggingface.folders import config_dict, one_line
 
 
 def load_lm_head(model_name: str) -> Decoder:
@@ -28,21 +28,14 @@ def load_lm_head(model_name: str) -> Decoder:
     `ValueError`
         If there is no such model, no LM class for it, or weights of the head are missing from it.
     """
-    try:
+    config_dict(model_name)
+    with one_line(f"can't read a pretrained model from {model_name!r}"):
         config = AutoConfig.from_pretrained(model_name, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"can't read a pretrained model from {model_name!r}: {first_line(error)}"
-        ) from error
     kind = AutoModelForCausalLM if _is_causal(config) else AutoModelForMaskedLM
-    try:
+    with one_line(f"no language model could be loaded from {model_name!r}"):
         model, report = kind.from_pretrained(
             model_name, config=config, output_loading_info=True, trust_remote_code=False
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"no language model could be loaded from {model_name!r}: {first_line(error)}"
-        ) from error
     missing = _missing_head_weights(model, report["missing_keys"])
     if missing:
         raise ValueError(

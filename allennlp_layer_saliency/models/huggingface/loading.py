@@ -1,4 +1,4 @@
-"""How weights are loaded, and what to say when they are not."""
+"""How weights are loaded."""
 
 from typing import Any, Dict
 
@@ -28,8 +28,3 @@ PreTrainedModel._load_from_state_dict = _load_from_state_dict  # type: ignore[as
 # transformers 4.43 puts a file's weights in the place of the model's own, which parts weights that are one:
 # the bias of some LM heads stays 0 where the file has it under one of its two names.
 PreTrainedModel._supports_param_buffer_assignment = False  # type: ignore[attr-defined]
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
