@@ -53,8 +53,8 @@ class PretrainedLMHead(LMHead):
             name = fine_tuned_from(name)
         raise ConfigurationError(
             f"no LM head was found for the classifier: {problem}. Name the pretrained model, "
-            '`lm_head: { type: "pretrained", model_name: ... }` (or, for an archive that is made of a Hugging '
-            "Face folder, `allennlp saliency archive --base ...`); or do without a trained head, `lm_head: { "
+            '`lm_head: { type: "pretrained", model_name: ... }` (or, where a Hugging Face folder is made an '
+            "archive, `allennlp saliency archive --base ...`); or do without a trained head, `lm_head: { "
             'type: "tied-embeddings" }`, or without decoding, `type: "layer-saliency"`'
         )
 
