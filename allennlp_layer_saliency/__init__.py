@@ -14,14 +14,24 @@ from allennlp_layer_saliency import (  # noqa: E402
     models,
     predictors,
 )
+from allennlp_layer_saliency.interpreters import (  # noqa: E402
+    DecodedLayerSaliency,
+    LayerSaliency,
+    ProjectedGradientSaliency,
+)
+from allennlp_layer_saliency.predictors.in_memory import explain  # noqa: E402
 from allennlp_layer_saliency.version import VERSION  # noqa: E402
 
 __version__ = VERSION
 
 __all__ = [
+    "DecodedLayerSaliency",
+    "LayerSaliency",
+    "ProjectedGradientSaliency",
     "__version__",
     "commands",
     "dataset_readers",
+    "explain",
     "interpreters",
     "models",
     "predictors",

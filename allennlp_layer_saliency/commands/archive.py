@@ -9,12 +9,13 @@ import torch
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.meta import META_NAME, Meta
 from allennlp.common.params import Params
-from allennlp.data import DatasetReader, Vocabulary
+from allennlp.data import DatasetReader
 from allennlp.models.archival import CONFIG_NAME, archive_model
 
 from allennlp_layer_saliency.interpreters.lm_heads import PretrainedLMHead
 from allennlp_layer_saliency.models import HuggingFaceClassifier
 from allennlp_layer_saliency.models.huggingface import load_classifier, load_tokenizer
+from allennlp_layer_saliency.models.huggingface_classifier import label_vocabulary
 
 # The folder of the archive with the classifier's configuration and tokenizer.
 FOLDER = "huggingface"
@@ -57,9 +58,7 @@ def archive(
         tokenizer = load_tokenizer(model_name)
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
-    vocabulary = Vocabulary.empty()
-    for index in range(classifier.config.num_labels):
-        vocabulary.add_token_to_namespace(str(classifier.config.id2label[index]), "labels")
+    vocabulary = label_vocabulary(classifier.config)
     reader: Dict[str, Any] = {"type": "huggingface-classifier", "model_name": FOLDER}
     if max_length is not None:
         reader["max_length"] = max_length

@@ -5,11 +5,13 @@ from allennlp.common.checks import ConfigurationError
 from allennlp.data import TextFieldTensors, Vocabulary
 from allennlp.models import Model
 from allennlp.training.metrics import CategoricalAccuracy
+from transformers import PretrainedConfig, PreTrainedModel
 
 from allennlp_layer_saliency.models.huggingface import (
     load_classifier,
     reads_last_position,
     takes_token_types,
+    usable,
 )
 
 
@@ -57,13 +59,17 @@ class HuggingFaceClassifier(Model):
     ) -> None:
         super().__init__(vocab, serialization_dir=serialization_dir, **kwargs)
         try:
-            self.classifier = load_classifier(model_name, serialization_dir, load_weights)
+            classifier = load_classifier(model_name, serialization_dir, load_weights)
         except ValueError as error:
             raise ConfigurationError(f"huggingface-classifier: {error}") from error
         if base_model is not None:
-            self.classifier.config._name_or_path = base_model
+            classifier.config._name_or_path = base_model
+        self._use(classifier, model_name)
+
+    def _use(self, classifier: PreTrainedModel, model_name: str) -> None:
+        self.classifier = classifier
         labels = self.classifier.config.id2label
-        own = vocab.get_index_to_token_vocabulary("labels")
+        own = self.vocab.get_index_to_token_vocabulary("labels")
         if {index: str(label) for index, label in labels.items()} != own:
             raise ConfigurationError(
                 f"huggingface-classifier: {model_name!r} has the labels {list(labels.values())}, the "
@@ -115,3 +121,37 @@ class HuggingFaceClassifier(Model):
 
     def get_metrics(self, reset: bool = False) -> Dict[str, float]:
         return {"accuracy": self._accuracy.get_metric(reset)}
+
+
+class InMemoryClassifier(HuggingFaceClassifier):
+    """
+    The same, around a sequence classifier that is loaded. Its configuration is made ready for explaining.
+
+    # Parameters
+
+    classifier : `transformers.PreTrainedModel`
+
+    # Raises
+
+    `ConfigurationError`
+        If it is no classifier that chooses one of several classes, with a name of its own for each.
+    """
+
+    def __init__(self, classifier: PreTrainedModel) -> None:
+        name = type(classifier).__name__
+        if not name.endswith("ForSequenceClassification"):
+            raise ConfigurationError(f"a sequence classifier is wanted; this is a {name}")
+        Model.__init__(self, label_vocabulary(classifier.config))
+        try:
+            self._use(usable(classifier, name), name)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
+
+
+def label_vocabulary(config: PretrainedConfig) -> Vocabulary:
+    """A classifier's labels, in the order of its outputs, as namespace "labels"."""
+    vocabulary = Vocabulary.empty()
+    for index in range(config.num_labels):
+        label = str(config.id2label.get(index, f"LABEL_{index}"))
+        vocabulary.add_token_to_namespace(label, "labels")
+    return vocabulary

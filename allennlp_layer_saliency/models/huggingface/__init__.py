@@ -11,7 +11,11 @@ from allennlp_layer_saliency.models.huggingface.architectures import (
     reads_last_position,
     takes_token_types,
 )
-from allennlp_layer_saliency.models.huggingface.classifiers import in_archive, load_classifier
+from allennlp_layer_saliency.models.huggingface.classifiers import (
+    in_archive,
+    load_classifier,
+    usable,
+)
 from allennlp_layer_saliency.models.huggingface.folders import fine_tuned_from, load_tokenizer
 from allennlp_layer_saliency.models.huggingface.heads import decoder_from, load_lm_head
 
@@ -30,4 +34,5 @@ __all__ = [
     "max_positions",
     "reads_last_position",
     "takes_token_types",
+    "usable",
 ]

@@ -58,19 +58,32 @@ def load_classifier(
             f"{model_name!r} is no fine-tuned sequence classifier: it holds no weights for "
             f"{', '.join(missing[:4])}"
         )
+    # What was given may have been copied.
+    model.config._name_or_path = base
+    return usable(model, repr(model_name)).eval()
+
+
+def usable(model: PreTrainedModel, name: str) -> PreTrainedModel:
+    """
+    The model, its configuration made ready for explaining; errors call it by its name.
+
+    # Raises
+
+    `ValueError`
+        If it does not choose one of several classes.
+    """
+    config = model.config
     kind = config.problem_type or "single_label_classification"
     if config.num_labels < 2 or kind != "single_label_classification":
         raise ValueError(
-            f"{model_name!r} is not supported: it has {config.num_labels} outputs for {kind}; a classifier "
+            f"{name} is not supported: it has {config.num_labels} outputs for {kind}; a classifier "
             "that chooses one of several classes is wanted"
         )
-    config = model.config  # what was given may have been copied
     config.id2label = {int(index): label for index, label in config.id2label.items()}
-    config._name_or_path = base
     if reads_last_position(config):
         # Batches of these are not padded; no token may be taken for padding.
         config.pad_token_id = -1
-    return model.eval()
+    return model
 
 
 def in_archive(model_name: str, archive: Optional[str]) -> str:
