@@ -2,13 +2,13 @@ import atexit
 import json
 import logging
 import math
-import os
 import sys
+import traceback
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
 from allennlp.common.checks import ConfigurationError
-from allennlp.common.params import Params
 from allennlp.common.util import JsonDict, sanitize
 from allennlp.data import DatasetReader, Instance
 from allennlp.interpret.saliency_interpreters import (
@@ -40,6 +40,12 @@ from allennlp_layer_saliency.models.allennlp import (
     text_fields,
     tokens_and_offsets,
 )
+from allennlp_layer_saliency.predictors.configuration import (
+    inner_predictor,
+    interpreter_params,
+)
+from allennlp_layer_saliency.predictors.labelled import labelled
+from allennlp_layer_saliency.predictors.records import error_record, non_finite, number_of
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +90,7 @@ class SaliencyPredictor(Predictor):
             )
         super().__init__(model, dataset_reader)
         mend_token_namespace(model, dataset_reader)
-        self.inner = _inner_predictor(model, dataset_reader, inner)
+        self.inner = inner_predictor(model, dataset_reader, inner)
         self.interpreter: SaliencyInterpreter = SaliencyInterpreter.from_params(
             interpreter_params(interpreter), predictor=self.inner
         )
@@ -93,6 +99,7 @@ class SaliencyPredictor(Predictor):
         self._foreign_label_seen = False
         self._lines = 0
         self._errors = 0
+        self._unexpected: Counter = Counter()
 
     def load_line(self, line: str) -> JsonDict:
         self._lines += 1
@@ -117,12 +124,12 @@ class SaliencyPredictor(Predictor):
                     raise ConfigurationError(line.error)
                 instances[i] = self._instances_of(line)
             except Exception as error:
-                results[i] = self._failed(line.get("id"), _number(line), error)
+                results[i] = self._failed(line.get("id"), number_of(line), error)
         explained = self.explain(list(instances.values()), [inputs[i] for i in instances])
         for i, outcome in zip(instances, explained):
             gold = self._gold_label(inputs[i].get("label"))
             known = {"id": inputs[i].get("id"), "gold_label": gold}
-            results[i] = self._output(known, _number(inputs[i]), outcome)
+            results[i] = self._output(known, number_of(inputs[i]), outcome)
         return results  # type: ignore[return-value]
 
     def predict_instance(self, instance: Instance) -> JsonDict:
@@ -214,7 +221,6 @@ class SaliencyPredictor(Predictor):
             try:
                 outcomes.append(self._explain_with_foreign(instance, line))
             except Exception as error:
-                logger.debug("an input can't be explained", exc_info=True)
                 outcomes.append(error)
         return outcomes
 
@@ -227,7 +233,6 @@ class SaliencyPredictor(Predictor):
             try:
                 prepared[i] = interpreter.prepare(instances)
             except Exception as error:
-                logger.debug("an input can't be explained", exc_info=True)
                 outcomes[i] = error
         try:
             outcomes.update(zip(prepared, interpreter.explain(list(prepared.values()))))
@@ -237,7 +242,6 @@ class SaliencyPredictor(Predictor):
                 try:
                     (outcomes[i],) = interpreter.explain([alone])
                 except Exception as error:
-                    logger.debug("an input can't be explained", exc_info=True)
                     outcomes[i] = error
         return [outcomes[i] for i in range(len(inputs))]
 
@@ -249,7 +253,7 @@ class SaliencyPredictor(Predictor):
         with self._left_as_it_was():
             self._dataset_reader.apply_token_indexers(instance)
             outputs = self._model.forward_on_instance(instance)
-            with _labelled(self.inner, instance, outputs):
+            with labelled(self.inner, instance, outputs):
                 explanation = self.interpreter.saliency_interpret_from_json(line)
         for entry in explanation.values():
             for key, scores in entry.items():
@@ -286,7 +290,7 @@ class SaliencyPredictor(Predictor):
             return self._failed(known["id"], number, outcome)
         own = {key: value for key, value in known.items() if value is not None}
         output = {**own, **outcome.prediction, "saliency": outcome.explanation}
-        path = _non_finite(output)
+        path = non_finite(output)
         if path is not None:
             return self._failed(
                 known["id"], number, ConfigurationError(f"{path} is NaN or infinite")
@@ -297,21 +301,29 @@ class SaliencyPredictor(Predictor):
         message = " ".join(str(error).split())
         if not isinstance(error, ConfigurationError):
             message = f"{type(error).__name__}: {message}"
+            self._note_unexpected(error)
         return error_record(id_, number, message)
+
+    def _note_unexpected(self, error: Exception) -> None:
+        """Log what is not the input's fault with its traceback, once for each place where it happens."""
+        *_, last = traceback.extract_tb(error.__traceback__) or [None]
+        place = (type(error), last and (last.filename, last.lineno))
+        self._unexpected[place] += 1
+        if self._unexpected[place] == 1:
+            logger.error(
+                "an unexpected error, not of the input's making; later ones like it are only counted",
+                exc_info=error,
+            )
 
     def _report_errors(self) -> None:
         """`allennlp predict` tells a predictor neither the end of its input nor the exit status."""
+        unexpected = sum(self._unexpected.values())
         print(
             f"{self._errors} of {self._lines} inputs could not be explained; their output lines have an "
-            '"error"',
+            '"error"'
+            + (f" ({unexpected} of an unexpected kind, see the traceback)" if unexpected else ""),
             file=sys.stderr,
         )
-
-
-def error_record(id_: Any, number: Optional[int], message: str) -> JsonDict:
-    """What stands for an explanation that there is not; an id or number of None is left out."""
-    known = {"id": id_, "line": number}
-    return {**{key: value for key, value in known.items() if value is not None}, "error": message}
 
 
 def saliency_predictors(
@@ -335,100 +347,3 @@ def saliency_predictors(
         except ConfigurationError as error:
             raise ConfigurationError(f"interpreters, {name}: {error}") from error
     return predictors
-
-
-def interpreter_params(interpreter: Union[str, Dict[str, Any], Params]) -> Params:
-    """
-    An interpreter's configuration from a jsonnet or JSON file, an object, or a registered name.
-
-    # Raises
-
-    `ConfigurationError`
-        If the file does not exist or can't be read, or if there is no interpreter of that name.
-    """
-    if isinstance(interpreter, Params):
-        params = interpreter.duplicate()
-    elif isinstance(interpreter, dict):
-        params = Params(json.loads(json.dumps(interpreter)))
-    elif interpreter.endswith((".json", ".jsonnet")):
-        if not os.path.isfile(interpreter):
-            raise ConfigurationError(f"interpreter: no file {interpreter}")
-        try:
-            params = Params.from_file(interpreter)
-        except RuntimeError as error:
-            problem = str(error).strip().splitlines()[0]
-            raise ConfigurationError(
-                f"interpreter: {interpreter} is not valid: {problem}"
-            ) from error
-    else:
-        params = Params({"type": interpreter})
-    name = params.get("type")
-    known = sorted(SaliencyInterpreter.list_available())
-    if name not in known:
-        raise ConfigurationError(
-            f"interpreter: no interpreter is registered as {name!r}; there are {', '.join(known)}, and a "
-            "file's name must end in .jsonnet or .json"
-        )
-    return params
-
-
-def _inner_predictor(
-    model: Model, dataset_reader: DatasetReader, inner: Optional[Union[str, Dict[str, Any]]]
-) -> Predictor:
-    arguments = {"type": inner} if isinstance(inner, str) else dict(inner or {})
-    name = arguments.pop("type", type(model).default_predictor)
-    if name is None:
-        raise ConfigurationError(
-            f"{type(model).__name__} has no default predictor; name one: --predictor-args "
-            '\'{"inner": "text_classifier", ...}\''
-        )
-    if name not in Predictor.list_available() or name == "saliency":
-        raise ConfigurationError(f"inner: no predictor to explain is registered as {name!r}")
-    try:
-        return Predictor.by_name(name)(model, dataset_reader, **arguments)
-    except TypeError as error:
-        raise ConfigurationError(f"inner: {error}") from error
-
-
-@contextmanager
-def _labelled(inner: Predictor, instance: Instance, outputs: Dict[str, Any]) -> Iterator[None]:
-    """
-    Let an interpreter that asks for labelled instances have those of this instance.
-
-    So no second forward pass is needed, and an instance that never was JSON can be explained. A
-    predictor with a procedure of its own keeps it.
-    """
-    if type(inner).json_to_labeled_instances is not Predictor.json_to_labeled_instances:
-        yield
-        return
-    # TextualEntailmentPredictor reads `label_logits`; a classifier of one field calls them `logits`.
-    outputs = {"label_logits": outputs.get("logits"), **outputs}
-
-    def labelled_instances(_: JsonDict) -> List[Instance]:
-        return inner.predictions_to_labeled_instances(instance, outputs)
-
-    inner.json_to_labeled_instances = labelled_instances  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del inner.json_to_labeled_instances
-
-
-def _number(line: JsonDict) -> Optional[int]:
-    return line.number if isinstance(line, Line) else None
-
-
-def _non_finite(value: Any, path: str = "") -> Optional[str]:
-    """Path of the first number in a JSON value that is NaN or infinite."""
-    if isinstance(value, float):
-        return None if math.isfinite(value) else path
-    items = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value) if isinstance(value, list) else ()
-    )
-    for key, item in items:
-        found = _non_finite(item, f"{path}.{key}" if path else str(key))
-        if found is not None:
-            return found
-    return None

@@ -14,7 +14,8 @@ from allennlp_layer_saliency.data import Input
 from allennlp_layer_saliency.interpreters import LayerInterpreter
 from allennlp_layer_saliency.models.allennlp import metadata_id
 from allennlp_layer_saliency.predictors import SaliencyPredictor
-from allennlp_layer_saliency.predictors.saliency import error_record, saliency_predictors
+from allennlp_layer_saliency.predictors.records import error_record
+from allennlp_layer_saliency.predictors.saliency import saliency_predictors
 
 
 class Output(NamedTuple):

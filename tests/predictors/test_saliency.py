@@ -228,6 +228,32 @@ def test_one_input_that_fails_in_a_batch_does_not_fail_the_others(
     assert out[1]["error"].startswith(said)
 
 
+def test_an_unexpected_error_is_logged_once_and_counted(
+    roberta_folder, monkeypatch, caplog, capsys
+):
+    predictor = saliency_predictor(roberta_folder, interpreter="layer-saliency")
+
+    def broken(**_):
+        raise RuntimeError("a bug")
+
+    lines = [predictor.load_line(json.dumps({"sentence": text})) for text in ("", *SENTENCES[:3])]
+    monkeypatch.setattr(predictor._model, "forward", broken)
+    out = predictor.predict_batch_json(lines)
+    assert [line["error"] for line in out[1:]] == ["RuntimeError: a bug"] * 3
+    (record,) = [r for r in caplog.records if r.levelname == "ERROR"]
+    assert record.exc_info[1].args == ("a bug",)
+    predictor._report_errors()
+    said = capsys.readouterr().err
+    assert said.startswith("4 of 4 inputs could not be explained")
+    assert "(3 of an unexpected kind, see the traceback)" in said
+
+
+def test_an_inputs_own_fault_is_not_logged(roberta_folder, caplog):
+    predictor = saliency_predictor(roberta_folder, interpreter="layer-saliency")
+    assert "error" in predictor.predict_json({"sentence": ""})
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 def test_use_dataset_reader(archive, tmp_path):
     source = tmp_path / "data.jsonl"
     rows = [{"text": sentence, "label": "positive"} for sentence in SENTENCES[:4]]

@@ -1,0 +1,65 @@
+"""From configurations to interpreters and inner predictors."""
+
+import json
+import os
+from typing import Any, Dict, Optional, Union
+
+from allennlp.common.checks import ConfigurationError
+from allennlp.common.params import Params
+from allennlp.data import DatasetReader
+from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
+from allennlp.models import Model
+from allennlp.predictors import Predictor
+
+
+def interpreter_params(interpreter: Union[str, Dict[str, Any], Params]) -> Params:
+    """
+    An interpreter's configuration from a jsonnet or JSON file, an object, or a registered name.
+
+    # Raises
+
+    `ConfigurationError`
+        If the file does not exist or can't be read, or if there is no interpreter of that name.
+    """
+    if isinstance(interpreter, Params):
+        params = interpreter.duplicate()
+    elif isinstance(interpreter, dict):
+        params = Params(json.loads(json.dumps(interpreter)))
+    elif interpreter.endswith((".json", ".jsonnet")):
+        if not os.path.isfile(interpreter):
+            raise ConfigurationError(f"interpreter: no file {interpreter}")
+        try:
+            params = Params.from_file(interpreter)
+        except RuntimeError as error:
+            problem = str(error).strip().splitlines()[0]
+            raise ConfigurationError(
+                f"interpreter: {interpreter} is not valid: {problem}"
+            ) from error
+    else:
+        params = Params({"type": interpreter})
+    name = params.get("type")
+    known = sorted(SaliencyInterpreter.list_available())
+    if name not in known:
+        raise ConfigurationError(
+            f"interpreter: no interpreter is registered as {name!r}; there are {', '.join(known)}, and a "
+            "file's name must end in .jsonnet or .json"
+        )
+    return params
+
+
+def inner_predictor(
+    model: Model, dataset_reader: DatasetReader, inner: Optional[Union[str, Dict[str, Any]]]
+) -> Predictor:
+    arguments = {"type": inner} if isinstance(inner, str) else dict(inner or {})
+    name = arguments.pop("type", type(model).default_predictor)
+    if name is None:
+        raise ConfigurationError(
+            f"{type(model).__name__} has no default predictor; name one: --predictor-args "
+            '\'{"inner": "text_classifier", ...}\''
+        )
+    if name not in Predictor.list_available() or name == "saliency":
+        raise ConfigurationError(f"inner: no predictor to explain is registered as {name!r}")
+    try:
+        return Predictor.by_name(name)(model, dataset_reader, **arguments)
+    except TypeError as error:
+        raise ConfigurationError(f"inner: {error}") from error
