@@ -21,6 +21,7 @@ from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions
 from allennlp_layer_saliency.evaluation.plausibility import Rationales
 from allennlp_layer_saliency.files import write_whole
 from allennlp_layer_saliency.interpreters import LayerSaliency
+from allennlp_layer_saliency.interpreters.aggregations import GradientXInput
 from allennlp_layer_saliency.predictors.saliency import saliency_predictors
 from allennlp_layer_saliency.reports import comparison as report
 
@@ -117,7 +118,9 @@ class CompareExperiment(FromParams):
             archive.model, archive.validation_dataset_reader, self.interpreters, self.inner
         )
         inner: Predictor = next(iter(predictors.values())).inner
-        reader = LayerSaliency(inner, layer="all", transformer=self.transformer)
+        reader = LayerSaliency(
+            inner, layer="all", aggregation=GradientXInput(), transformer=self.transformer
+        )
         comparison = Comparison(
             predictors,
             PerturbedPredictions(reader, self.perturbation),

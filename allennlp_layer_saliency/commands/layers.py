@@ -16,6 +16,7 @@ from allennlp_layer_saliency.core.coherence import MEASURES, deepest_readable
 from allennlp_layer_saliency.data import Data, provenance
 from allennlp_layer_saliency.evaluation.coherence import measure, summary
 from allennlp_layer_saliency.interpreters import LayerSaliency, Prepared
+from allennlp_layer_saliency.interpreters.aggregations import GradientXInput
 from allennlp_layer_saliency.interpreters.lm_heads import LMHead, PretrainedLMHead
 from allennlp_layer_saliency.reports.coherence import plot, print_table
 
@@ -78,7 +79,9 @@ class LayersExperiment(FromParams):
         """The results, as layers.json has them."""
         archive = load_archive(self.archive_file, cuda_device=cuda_device)
         predictor = Predictor.from_archive(archive, self.inner)
-        interpreter = LayerSaliency(predictor, layer="all", transformer=self.transformer)
+        interpreter = LayerSaliency(
+            predictor, layer="all", aggregation=GradientXInput(), transformer=self.transformer
+        )
         heads = {
             name: head.load(interpreter.transformer, interpreter.tokenizer)
             for name, head in self.lm_heads.items()

@@ -25,6 +25,7 @@ def coherence_sums(
     compared: Tensor,
     embeddings: Tensor,
     tau: int = 10,
+    starts: Sequence[int] = (0,),
     chunk_elements: int = COHERENCE_CHUNK,
 ) -> Tensor:
     """
@@ -36,7 +37,7 @@ def coherence_sums(
     - similarity: cosine between E[t_n] and the sum over v of P_n[v] E[v];
     - entropy of P_n, in nats.
 
-    A causal head's P_n is compared with t_{n+1}.
+    A causal head's P_n is compared with t_{n+1}; no position speaks of a text's first piece.
 
     # Parameters
 
@@ -50,6 +51,8 @@ def coherence_sums(
     embeddings : `torch.Tensor`
         E, the classifier's input embeddings. Shape: (pieces, size).
     tau : `int`
+    starts : `Sequence[int]`
+        The positions at which an instance's texts start.
     chunk_elements : `int`
         Upper bound of a chunk's positions times the vocabulary.
 
@@ -80,7 +83,9 @@ def coherence_sums(
     sums = hidden_states.new_zeros(len(token_ids), len(MEASURES) + 1, dtype=torch.double)
     instances, positions = compared.nonzero(as_tuple=True)
     if decoder.causal:
-        instances, positions = instances[positions > 0], positions[positions > 0]
+        first = torch.tensor(starts, device=positions.device)
+        predicted = (positions.unsqueeze(1) != first).all(1)
+        instances, positions = instances[predicted], positions[predicted]
     chunk = max(1, chunk_elements // vocabulary_size)
     for start in range(0, len(instances), chunk):
         rows, at = instances[start : start + chunk], positions[start : start + chunk]

@@ -58,8 +58,8 @@ class Decoding:
     top_probabilities : `torch.Tensor`
         Shape: as `top_ids`. P_n of these items; 0 where a position was not decoded.
     vocabulary : `torch.Tensor`
-        Shape: (batch, vocabulary). sum_n s_n P_n. Has NaN if the head gave NaN or infinite logits: to ask
-        here would have the device wait.
+        sum_n s_n P_n. Shape: (..., batch, vocabulary), as the weights'. Has NaN if the head gave NaN or
+        infinite logits: to ask here would have the device wait.
     """
 
     shares: Tensor
@@ -89,7 +89,8 @@ def decode(
     hidden_states : `torch.Tensor`
         h_l. Shape: (batch, positions, hidden).
     weights : `torch.Tensor`
-        s. Shape: (batch, positions). Only `vocabulary` depends on it.
+        s. Shape: (..., batch, positions): of one explained score, or of several. Only `vocabulary` depends
+        on it.
     token_ids : `torch.Tensor`
         t. Shape: (batch, positions).
     decoded : `Tuple[torch.Tensor, torch.Tensor]`
@@ -130,7 +131,9 @@ def decode(
     shares = new(batch_size, length, length, dtype=torch.float32)
     top_ids = new(batch_size, length, top_k, dtype=torch.long)
     top_probabilities = new(batch_size, length, top_k, dtype=torch.float32)
-    vocabulary = new(batch_size, vocabulary_size, dtype=torch.float32)
+    # Shape: (scores, batch, positions), and of each score's sum (scores, batch, vocabulary)
+    of_scores = weights.reshape(-1, batch_size, length)
+    vocabulary = new(len(of_scores), batch_size, vocabulary_size, dtype=torch.float32)
 
     instances, positions = decoded
     for start in range(0, len(instances), max(1, chunk_elements // vocabulary_size)):
@@ -154,10 +157,10 @@ def decode(
         unnormalised = logits.sub_(largest).exp_()
         total = unnormalised.sum(-1, keepdim=True)
         # Each position's weight in its instance's row, so that one product sums them all.
-        scale = weights[rows, at].float() / total.squeeze(-1)
-        selection = new(batch_size, len(rows), dtype=torch.float32)
-        selection[rows, torch.arange(len(rows), device=rows.device)] = scale
-        vocabulary.addmm_(selection, unnormalised)
+        scale = of_scores[:, rows, at].float() / total.squeeze(-1)
+        selection = new(len(of_scores), batch_size, len(rows), dtype=torch.float32)
+        selection[:, rows, torch.arange(len(rows), device=rows.device)] = scale
+        vocabulary.flatten(0, 1).addmm_(selection.flatten(0, 1), unnormalised)
         if top_k:
             top_probabilities[rows, at] = (top_logits - largest).exp() / total
 
@@ -171,7 +174,10 @@ def decode(
             share = (piece_logits - largest).exp() / total / repeats[rows]
         shares[rows, at] = share
     return Decoding(
-        shares=shares, top_ids=top_ids, top_probabilities=top_probabilities, vocabulary=vocabulary
+        shares=shares,
+        top_ids=top_ids,
+        top_probabilities=top_probabilities,
+        vocabulary=vocabulary.reshape(*weights.shape[:-1], vocabulary_size),
     )
 
 

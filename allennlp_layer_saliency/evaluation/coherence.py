@@ -73,6 +73,7 @@ def measure(
                             compared,
                             embeddings,
                             tau,
+                            batch.starts,
                         )
                         for layer, hidden_states in states.items()
                     ]

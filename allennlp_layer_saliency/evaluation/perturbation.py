@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple
 import numpy
 import torch
 from allennlp.common.checks import ConfigurationError
-from allennlp.data import Instance
+from allennlp.data import Instance, Token
 from allennlp.data.fields import TextField
 
 from allennlp_layer_saliency.core.capture import evaluation
@@ -16,6 +16,7 @@ from allennlp_layer_saliency.models.allennlp import (
     index,
     metrics_preserved,
     repeated,
+    stand_in_id,
     text_fields,
 )
 
@@ -49,7 +50,8 @@ class PerturbedPredictions:
         Reads the model's texts.
     kind : `str`
         "mask": each word piece of a token that is taken out becomes the mask token. "remove": the token
-        is left out, and the others move up. Both are done to ids; nothing is tokenised again.
+        is left out, and the others move up; where no special token stays, one that stands for no word is
+        all that the model reads. Both are done to ids; nothing is tokenised again.
 
     # Raises
 
@@ -60,9 +62,11 @@ class PerturbedPredictions:
     def __init__(self, interpreter: LayerInterpreter, kind: str = "mask") -> None:
         if kind not in KINDS:
             raise ConfigurationError(f"perturbation must be one of {KINDS}; got {kind!r}")
-        if kind == "mask" and not interpreter.tokenizer.mask_token:
+        self._mask_id = stand_in_id(interpreter.tokenizer)
+        if kind == "mask" and self._mask_id is None:
             raise ConfigurationError(
-                'perturbation: the classifier\'s tokenizer has no mask token; use "remove"'
+                "perturbation: the classifier's tokenizer has no mask token, and no unknown, padding or end "
+                'token that could stand in for it; use "remove"'
             )
         self._interpreter = interpreter
         self._model = interpreter.predictor._model
@@ -137,7 +141,7 @@ class PerturbedPredictions:
             batch = repeated(tensors, len(chosen))
             indexed = self._interpreter.indexed(batch, name)
             indexed["token_ids"] = indexed["token_ids"].masked_fill(
-                torch.from_numpy(masked).to(ids.device), self._interpreter.tokenizer.mask_token_id
+                torch.from_numpy(masked).to(ids.device), self._mask_id
             )
             return self._predicted(batch)
 
@@ -150,6 +154,7 @@ class PerturbedPredictions:
         instances = []
         for taken in perturbations:
             left = [token for i, token in enumerate(field.tokens) if i not in taken]
+            left = left or [self._nothing()]
             shorter = TextField(left, field._token_indexers)
             instance = Instance({**tokens.instance.fields, name: shorter})
             index(self._model, self._reader, instance)
@@ -160,6 +165,15 @@ class PerturbedPredictions:
 
         lengths = [len(instance[name].tokens) for instance in instances]
         return self._in_batches(perturbations, lengths, work)
+
+    def _nothing(self) -> Token:
+        """What is read of a text without any token: a model needs a position."""
+        if self._mask_id is None:
+            raise ConfigurationError(
+                'perturbation "remove": no token is left, and the tokenizer has none that stands for no word'
+            )
+        (name,) = self._interpreter.tokenizer.convert_ids_to_tokens([self._mask_id])
+        return Token(text=name, text_id=self._mask_id, type_id=0)
 
     def _in_batches(
         self,

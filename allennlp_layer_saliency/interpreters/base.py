@@ -44,12 +44,18 @@ from allennlp_layer_saliency.models.allennlp import (
     mend_token_namespace,
     metrics_preserved,
     special_ids,
+    stand_in_id,
     text_fields,
     transformer_indexer,
     without_gold,
 )
 from allennlp_layer_saliency.models.batching import TokenBudget
-from allennlp_layer_saliency.models.huggingface import find_transformer, layers_of, max_positions
+from allennlp_layer_saliency.models.huggingface import (
+    find_transformer,
+    layers_of,
+    max_positions,
+    without_cache,
+)
 from allennlp_layer_saliency.models.text_layout import Inputs, TextLayout
 
 AUTOCAST = ("bfloat16", "float16")
@@ -175,16 +181,12 @@ class LayerInterpreter(SaliencyInterpreter):
         self.special_ids = special_ids(self.tokenizer)
         self._resumes = aggregation is not None and aggregation.resumes
         self._one_by_one = aggregation is not None and aggregation.one_by_one
-        self._masked_states = MaskedStates(self._states_of_masked, list(self._model.parameters()))
         needs_mask = aggregation is not None and aggregation.needs_mask
-        # Causal language models have no mask token; one that stands for no word in particular will do.
-        self._mask_id = self.tokenizer.mask_token_id
-        if self._mask_id is None:
-            self._mask_id = self.tokenizer.unk_token_id
+        self._mask_id = stand_in_id(self.tokenizer)
         if needs_mask and self._mask_id is None:
             raise ConfigurationError(
-                "aggregation: the classifier's tokenizer has neither a mask token nor an unknown token, "
-                'one of which baseline "mask" needs; use "zero"'
+                "aggregation: the classifier's tokenizer has no mask token, and no unknown, padding or end "
+                'token that could stand in for it, as baseline "mask" needs; use "zero"'
             )
 
     def saliency_interpret_from_json(self, inputs: JsonDict) -> Explanation:
@@ -236,9 +238,12 @@ class LayerInterpreter(SaliencyInterpreter):
         flat = [instance for prepared in inputs for instance in prepared.instances]
         lengths = [length for prepared in inputs for length in prepared.lengths]
         results: List[Optional[Explained]] = [None] * len(flat)
+        masked_states = MaskedStates(
+            self._states_of_masked, self._indexer_name, self.special_ids.__contains__
+        )
         for chosen, explained in self.budget.run(
             lengths,
-            lambda chosen: self._explain_batch([flat[i] for i in chosen]),
+            lambda chosen: self._explain_batch([flat[i] for i in chosen], masked_states),
             self._target.equal_lengths,
             self._one_by_one,
             copies=self._resumes,
@@ -300,7 +305,9 @@ class LayerInterpreter(SaliencyInterpreter):
         """Explain each target of a batch at one layer."""
         raise NotImplementedError
 
-    def _explain_batch(self, instances: List[Instance]) -> List[Explained]:
+    def _explain_batch(
+        self, instances: List[Instance], masked_states: MaskedStates
+    ) -> List[Explained]:
         tensors, layout = self.batch(instances)
         inputs = layout.inputs(sorted(self.special_ids))
         texts = OutputTexts(instances, layout, inputs, self.special_ids, self.tokenizer)
@@ -319,10 +326,10 @@ class LayerInterpreter(SaliencyInterpreter):
                 self.budget.pieces,
                 self._autocast,
             )
-            masked_states = self._masked_states.of(instances, inputs)
+            of_masked = masked_states.of(instances, inputs)
             explained = {
                 layer: self._explain_layer(
-                    inputs, batch.at(layer, partial(masked_states, layer)), layer
+                    inputs, batch.at(layer, partial(of_masked, layer)), layer
                 )
                 for layer in self.layers
                 if len(batch.scores)
@@ -348,7 +355,7 @@ class LayerInterpreter(SaliencyInterpreter):
         # For each layer, for each target, for each instance; not before the device has all of its work.
         per_layer = [
             [
-                layer_to_json(explanation, texts, self.tokenizer, self._coherence.get(layer))
+                layer_to_json(explanation, texts, self._coherence.get(layer))
                 for explanation in of_layer
             ]
             for layer, of_layer in explained.items()
@@ -377,27 +384,35 @@ class LayerInterpreter(SaliencyInterpreter):
         """What the transformer's indexer made of a batch's text field."""
         return tensors[name][self._indexer_name]
 
-    def _states_of_masked(self, instance: Instance) -> Dict[int, torch.Tensor]:
-        """An instance's states with all but its special tokens masked; see `MaskedStates`."""
-        tensors = batch_tensors(self._model, [instance])
+    def _states_of_masked(
+        self, instances: List[Instance]
+    ) -> Tuple[Dict[int, torch.Tensor], torch.Tensor]:
+        """Instances' states with all but special tokens masked; see `MaskedStates`."""
+        tensors = batch_tensors(self._model, instances)
         special = torch.tensor(sorted(self.special_ids))
         texts = []
-        for name in text_fields(instance):
+        for name in text_fields(instances[0]):
             indexed = self.indexed(tensors, name)
             ids = indexed["token_ids"]
             kept = (ids.unsqueeze(-1) == special.to(ids.device)).any(-1)
             indexed["token_ids"] = ids.masked_fill(~kept, self._mask_id)
             texts.append(indexed)
         layout = TextLayout.of(self._model, self.transformer, texts)
-        return {layer: states[0] for layer, states in self._states(tensors, layout).items()}
+        inputs = layout.inputs(sorted(self.special_ids))
+        return self._states(tensors, layout), inputs.mask
 
     def _states(self, tensors: Dict[str, Any], layout: TextLayout) -> Dict[int, torch.Tensor]:
         """h_l of each layer, float32, from a forward pass without a graph."""
+
+        def forward() -> Dict[str, Any]:
+            with without_cache(self.hf_layers.transformer):
+                return self._model(**tensors)
+
         with metrics_preserved(self._model):
             captured = capture(
                 self._model,
                 self._taps,
-                mixed(lambda: self._model(**tensors), self._model, self._autocast),
+                mixed(forward, self._model, self._autocast),
                 lambda outputs: torch.zeros(0, 1),
                 self.hf_layers.word_embeddings,
                 gradients=False,

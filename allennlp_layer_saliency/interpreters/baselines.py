@@ -8,11 +8,12 @@ from allennlp.common.util import JsonDict
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.predictors import Predictor
 
-from allennlp_layer_saliency.core.capture import evaluation
+from allennlp_layer_saliency.core.capture import capture, evaluation
 from allennlp_layer_saliency.core.paths import seeded
 from allennlp_layer_saliency.core.scoring import normalised
+from allennlp_layer_saliency.interpreters.aggregations import GradientXInput
 from allennlp_layer_saliency.interpreters.undecoded import LayerSaliency
-from allennlp_layer_saliency.models.allennlp import text_fields
+from allennlp_layer_saliency.models.allennlp import metrics_preserved, text_fields
 from allennlp_layer_saliency.models.huggingface import attentions
 
 
@@ -52,8 +53,9 @@ class RandomSaliency(SaliencyInterpreter):
 class AttentionRollout(SaliencyInterpreter):
     """
     Attention rollout (Abnar & Zuidema, ACL 2020): the product over blocks of (A + I) / 2, A the mean of
-    a block's attention heads. A token's score is its share in the first position, from which classifiers
-    are pooled. It explains no class.
+    a block's attention heads. A token's score is its share in the position that the model's output is
+    computed from (the first of most encoders, the last of most decoders), or its mean share in them if there
+    are several. It explains no class.
 
     Registered as a `SaliencyInterpreter` with name "attention-rollout".
 
@@ -67,7 +69,9 @@ class AttentionRollout(SaliencyInterpreter):
     def __init__(self, predictor: Predictor, transformer: Optional[str] = None) -> None:
         super().__init__(predictor)
         # Its reading of texts; nothing is differentiated.
-        self._texts = LayerSaliency(predictor, layer=0, transformer=transformer)
+        self._texts = LayerSaliency(
+            predictor, layer=0, aggregation=GradientXInput(), transformer=transformer
+        )
 
     def saliency_interpret_from_json(self, inputs: JsonDict) -> JsonDict:
         explanation = {}
@@ -80,13 +84,26 @@ class AttentionRollout(SaliencyInterpreter):
                     "attention-rollout is for one text, which the transformer reads in one piece"
                 )
             texts = layout.inputs(sorted(self._texts.special_ids))
-            scores = rollout(self._attentions(tensors))[0]
+            shares = rollout(self._attentions(tensors))
+            scores = shares[self._positions_read(tensors)].mean(0)
             if texts.words is not None:
                 by_word = scores.new_zeros(texts.token_count + 1)
                 # Pieces of no word, such as special tokens, have -1: the last place, which is left out.
                 scores = by_word.index_add(0, texts.words[0] % len(by_word), scores)[:-1]
             explanation[f"instance_{number}"] = {"grad_input_1": normalised(scores.tolist())}
         return explanation
+
+    def _positions_read(self, tensors: Dict[str, Any]) -> torch.Tensor:
+        """Where the last layer's states matter to the model's output. Shape: (positions,)."""
+        texts, model = self._texts, self.predictor._model
+        with metrics_preserved(model):
+            found = capture(
+                model,
+                {0: texts.hf_layers.taps[-1]},
+                lambda: texts._target.forward(tensors),
+                lambda outputs: texts._target.logits(outputs).float().sum((1, 2)).unsqueeze(0),
+            )
+        return found.gradients[0][0][0][0].abs().sum(-1) > 0
 
     def _attentions(self, tensors: Dict[str, Any]) -> torch.Tensor:
         model = self.predictor._model

@@ -1,8 +1,11 @@
 from typing import List, Optional, Union
 
+import torch
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.predictors import Predictor
+from torch import Tensor
 
+from allennlp_layer_saliency.core.decoding import Decoding
 from allennlp_layer_saliency.core.explanation import LayerExplanation
 from allennlp_layer_saliency.core.paths import LayerState, Weights
 from allennlp_layer_saliency.core.scoring import decoded_contributions, lost
@@ -101,19 +104,25 @@ class DecodedLayerSaliency(DecodingInterpreter):
         self._aggregation = aggregation
 
     def _explain_layer(self, inputs: Inputs, at: LayerState, layer: int) -> List[LayerExplanation]:
-        return [self._explained(inputs, at, found, layer) for found in self._aggregation(at)]
-
-    def _explained(
-        self, inputs: Inputs, at: LayerState, found: Weights, layer: int
-    ) -> LayerExplanation:
-        weights = found.weights
+        found = self._aggregation(at)
+        # Shape: (targets, batch, positions)
+        weights = torch.stack([of_target.weights for of_target in found])
         decoded = inputs.real
         if not self._decoded_top_k:
-            decoded = (inputs.mask & (weights != 0)).nonzero(as_tuple=True)
+            decoded = (inputs.mask & (weights != 0).any(0)).nonzero(as_tuple=True)
         decoding = self._decode(inputs, at, weights, decoded, layer)
+        return [
+            self._explained(inputs, of_target, decoding, vocabulary, layer)
+            for of_target, vocabulary in zip(found, decoding.vocabulary)
+        ]
+
+    def _explained(
+        self, inputs: Inputs, found: Weights, decoding: Decoding, vocabulary: Tensor, layer: int
+    ) -> LayerExplanation:
+        weights = found.weights
         contributions = decoded_contributions(weights, decoding.shares)
         scores, source_positions, source_amounts = self._received(inputs, contributions)
-        vocabulary_ids, vocabulary_scores = most_salient(decoding.vocabulary)
+        vocabulary_ids, vocabulary_scores = most_salient(vocabulary)
         return LayerExplanation(
             layer=layer,
             scores=scores,

@@ -1,77 +1,80 @@
 """Hidden states of masked inputs: a baseline for integrated gradients."""
 
-from collections import OrderedDict
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
-import torch
 from allennlp.data import Instance
 from torch import Tensor
 
+from allennlp_layer_saliency.models.allennlp import indexed_text, text_fields
 from allennlp_layer_saliency.models.text_layout import Inputs
 
-# Numbers kept: 64 MiB in float32.
-KEPT_ELEMENTS = 2**24
+# What the transformer is given of a text, as the indexers call it.
+_READ = ("token_ids", "type_ids", "wordpiece_mask", "segment_concat_mask")
 
 
 class MaskedStates:
     """
-    The layers' states for inputs of which all but special tokens are masked.
+    The layers' states for inputs of which all but special tokens are masked, for one call.
 
-    Such an input depends on little more than its length, so that its states are computed once and kept.
+    Inputs that are the same once they are masked share their states. Nothing outlives the call: between
+    two calls the model's parameters may change in ways that leave no trace.
 
     # Parameters
 
-    compute : `Callable[[Instance], Dict[int, Tensor]]`
-        From an instance to each layer's states, of shape (positions, hidden), when it is masked.
-    parameters : `Sequence[Tensor]`
-        What the states depend on; once one of them has changed, they are computed again.
+    compute : `Callable[[List[Instance]], Tuple[Dict[int, Tensor], Tensor]]`
+        From instances to each layer's states when they are masked, of shape (batch, positions, hidden), and
+        the mask of their real positions, of shape (batch, positions).
+    indexer_name : `str`
+        The transformer's indexer.
+    kept : `Callable[[int], bool]`
+        Whether a word piece is left as it is.
     """
 
     def __init__(
-        self, compute: Callable[[Instance], Dict[int, Tensor]], parameters: Sequence[Tensor]
+        self,
+        compute: Callable[[List[Instance]], Tuple[Dict[int, Tensor], Tensor]],
+        indexer_name: str,
+        kept: Callable[[int], bool],
     ) -> None:
         self._compute = compute
-        self._parameters = parameters
-        self._version = -1
-        self._kept: "OrderedDict[Tuple[int, ...], Dict[int, Tensor]]" = OrderedDict()
+        self._indexer_name = indexer_name
+        self._kept = kept
+        self._known: Dict[Any, Dict[int, Tensor]] = {}
 
     def of(self, instances: List[Instance], inputs: Inputs) -> Callable[[int], Tensor]:
         """
-        For a batch: from a layer to its states, of shape (batch, positions, hidden), 0 at padding. They are
-        looked for when a layer is first asked for.
+        For a batch: from a layer to its states, of shape (batch, positions, hidden), 0 at padding. They
+        are computed when a layer is first asked for.
         """
         found: List[Dict[int, Tensor]] = []
 
         def states(layer: int) -> Tensor:
             if not found:
-                found.extend(self._of_each(instances, inputs))
-            of_layer = [states[layer] for states in found]
-            batch = of_layer[0].new_zeros(*inputs.mask.shape, of_layer[0].size(-1))
-            batch[inputs.real] = torch.cat(of_layer)
+                found.extend(self._of_each(instances))
+            batch = found[0][layer].new_zeros(*inputs.mask.shape, found[0][layer].size(-1))
+            for row, mask, own in zip(batch, inputs.mask, found):
+                row[mask] = own[layer]
             return batch
 
         return states
 
-    def _of_each(self, instances: List[Instance], inputs: Inputs) -> List[Dict[int, Tensor]]:
-        version = sum(parameter._version for parameter in self._parameters)
-        if version != self._version:
-            self._kept.clear()
-            self._version = version
-        # What is left of the inputs: their special tokens, and their length.
-        ids = inputs.token_ids.masked_fill(~inputs.special, -1)
-        found = []
-        for instance, row, mask in zip(instances, ids.tolist(), inputs.mask.tolist()):
-            key = tuple(piece for piece, real in zip(row, mask) if real)
-            if key not in self._kept:
-                self._kept[key] = self._compute(instance)
-                self._forget()
-            self._kept.move_to_end(key)
-            found.append(self._kept[key])
-        return found
+    def _of_each(self, instances: List[Instance]) -> List[Dict[int, Tensor]]:
+        keys = [self._key(instance) for instance in instances]
+        missing = {k: i for k, i in zip(keys, instances) if k not in self._known}
+        if missing:
+            of_layers, masks = self._compute(list(missing.values()))
+            for row, key in enumerate(missing):
+                self._known[key] = {
+                    layer: states[row][masks[row]] for layer, states in of_layers.items()
+                }
+        return [self._known[key] for key in keys]
 
-    def _forget(self) -> None:
-        """Keep the inputs used last."""
-        sizes = [sum(map(Tensor.numel, states.values())) for states in self._kept.values()]
-        while len(self._kept) > 1 and sum(sizes) > KEPT_ELEMENTS:
-            self._kept.popitem(last=False)
-            del sizes[0]
+    def _key(self, instance: Instance) -> Any:
+        """All that the transformer is given of the masked input."""
+        key = []
+        for name, field in text_fields(instance).items():
+            indexed = indexed_text(field, self._indexer_name)
+            masked = tuple(i if self._kept(i) else None for i in indexed["token_ids"])
+            others = tuple(tuple(indexed.get(part) or ()) for part in _READ[1:])
+            key.append((name, masked, *others))
+        return tuple(key)

@@ -35,6 +35,8 @@ class OutputTexts:
         self._words = None if inputs.words is None else inputs.words.tolist()
         self._special_ids = special_ids
         self._tokenizer = tokenizer
+        # Asked once: the length of some tokenizers takes milliseconds.
+        self._vocabulary_size = len(tokenizer)
 
     def tokens(self, instance: int) -> JsonDict:
         """The tokens of an instance's texts, and the word pieces of words."""
@@ -65,6 +67,13 @@ class OutputTexts:
         first = self._layout[number - 1].first_token
         return slice(first, first + len(self._fields[instance][number - 1].tokens))
 
+    def names(self, ids: torch.Tensor) -> Dict[int, str]:
+        """Word pieces as the tokenizer writes them; a head may have more rows than it has pieces."""
+        distinct = ids.unique().tolist()
+        known = [item for item in distinct if item < self._vocabulary_size]
+        names = dict(zip(known, self._tokenizer.convert_ids_to_tokens(known)))
+        return {item: names.get(item, f"[{item}]") for item in distinct}
+
     def place(self, position: int) -> JsonDict:
         """A position within its text, which is named where there are several."""
         number = max(n for n in self.numbers() if self._layout[n - 1].first_position <= position)
@@ -75,7 +84,6 @@ class OutputTexts:
 def layer_to_json(
     explanation: LayerExplanation,
     texts: OutputTexts,
-    tokenizer: PreTrainedTokenizerBase,
     coherence: Optional[JsonDict],
 ) -> List[JsonDict]:
     """One object per instance, without padding; `coherence` is what is known of the layer's."""
@@ -84,8 +92,8 @@ def layer_to_json(
     gaps = explanation.completeness_gap
     gaps = None if gaps is None else gaps.tolist()
     sources = _sources(explanation, texts)
-    decoded = _decoded(explanation, tokenizer)
-    vocabulary = _vocabulary(explanation, tokenizer)
+    decoded = _decoded(explanation, texts)
+    vocabulary = _vocabulary(explanation, texts)
     entries = []
     for i in range(len(scores)):
         entry: JsonDict = {}
@@ -134,10 +142,8 @@ def _sources(explanation: LayerExplanation, texts: OutputTexts) -> List[List[Lis
     ]
 
 
-def _decoded(
-    explanation: LayerExplanation, tokenizer: PreTrainedTokenizerBase
-) -> List[List[List[JsonDict]]]:
-    names = _names(explanation.top_ids, tokenizer)
+def _decoded(explanation: LayerExplanation, texts: OutputTexts) -> List[List[List[JsonDict]]]:
+    names = texts.names(explanation.top_ids)
     return [
         [
             [
@@ -158,10 +164,8 @@ def _decoded(
     ]
 
 
-def _vocabulary(
-    explanation: LayerExplanation, tokenizer: PreTrainedTokenizerBase
-) -> List[List[JsonDict]]:
-    names = _names(explanation.vocabulary_ids, tokenizer)
+def _vocabulary(explanation: LayerExplanation, texts: OutputTexts) -> List[List[JsonDict]]:
+    names = texts.names(explanation.vocabulary_ids)
     return [
         [
             {"token": names[item], "score": _rounded(score)}
@@ -172,14 +176,6 @@ def _vocabulary(
             explanation.vocabulary_ids.tolist(), explanation.vocabulary_scores.tolist()
         )
     ]
-
-
-def _names(ids: torch.Tensor, tokenizer: PreTrainedTokenizerBase) -> Dict[int, str]:
-    """Word pieces as the tokenizer writes them; a head may have more rows than it has pieces."""
-    distinct = ids.unique().tolist()
-    known = [item for item in distinct if item < len(tokenizer)]
-    names = dict(zip(known, tokenizer.convert_ids_to_tokens(known)))
-    return {item: names.get(item, f"[{item}]") for item in distinct}
 
 
 def _rounded(value: float) -> float:

@@ -6,6 +6,7 @@ from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.predictors import Predictor
 from torch import Tensor
 
+from allennlp_layer_saliency.core.decoding import Decoding
 from allennlp_layer_saliency.core.explanation import LayerExplanation
 from allennlp_layer_saliency.core.paths import LayerState
 from allennlp_layer_saliency.core.scoring import lost, projected_contributions
@@ -77,15 +78,16 @@ class ProjectedGradientSaliency(DecodingInterpreter):
         self._output_embeddings = embeddings
 
     def _explain_layer(self, inputs: Inputs, at: LayerState, layer: int) -> List[LayerExplanation]:
-        return [self._explained(inputs, at, gradients, layer) for gradients in at.gradients]
+        self._output_embeddings = self._output_embeddings.to(inputs.mask.device)
+        weights = torch.zeros_like(at.hidden_states[..., 0])
+        decoding = self._decode(inputs, at, weights, inputs.real, layer)
+        return [self._explained(inputs, decoding, gradients, layer) for gradients in at.gradients]
 
     def _explained(
-        self, inputs: Inputs, at: LayerState, gradients: Tensor, layer: int
+        self, inputs: Inputs, decoding: Decoding, gradients: Tensor, layer: int
     ) -> LayerExplanation:
         # Shape: (vocabulary, hidden)
-        self._output_embeddings = self._output_embeddings.to(gradients.device)
         embeddings = self._output_embeddings
-        decoding = self._decode(inputs, at, torch.zeros_like(gradients[..., 0]), inputs.real, layer)
         # Shape: (batch, positions, hidden)
         piece_embeddings = embeddings[inputs.token_ids.clamp(max=embeddings.size(0) - 1)].float()
         contributions = projected_contributions(gradients, piece_embeddings, decoding.shares)

@@ -14,7 +14,7 @@ from allennlp_layer_saliency.core.paths import LayerState
 from allennlp_layer_saliency.core.resume import resume
 from allennlp_layer_saliency.interpreters.targets import Choice, Target
 from allennlp_layer_saliency.models.allennlp import metrics_preserved, predictions, repeated
-from allennlp_layer_saliency.models.huggingface import Layers
+from allennlp_layer_saliency.models.huggingface import Layers, without_cache
 from allennlp_layer_saliency.models.text_layout import Inputs, TextLayout
 
 
@@ -73,6 +73,7 @@ class TracedBatch:
     ) -> None:
         self._model = model
         self._taps = hf_layers.taps
+        self._transformer = hf_layers.transformer
         self._target = target
         self._tensors = tensors
         self._layout = layout
@@ -98,7 +99,7 @@ class TracedBatch:
             captured = capture(
                 model,
                 {layer: self._taps[layer] for layer in layers},
-                mixed(lambda: target.forward(tensors), model, autocast),
+                mixed(lambda: self._forward(tensors), model, autocast),
                 score,
                 hf_layers.word_embeddings,
                 gradients=not resumes,
@@ -135,11 +136,15 @@ class TracedBatch:
                 self._recorded,
                 runs,
                 copies,
-                mixed(lambda: self._target.forward(tensors), self._model, self._autocast),
+                mixed(lambda: self._forward(tensors), self._model, self._autocast),
                 lambda outputs: self._target.scores(outputs, self._terms),
                 gradients,
             )
         return scores, [self._joined(target, layer) for target in found]
+
+    def _forward(self, tensors: Dict[str, Any]) -> Dict[str, Any]:
+        with without_cache(self._transformer):
+            return self._target.forward(tensors)
 
     def _joined(self, states: List[Tensor], layer: int) -> Tensor:
         """States or gradients of all runs, in float32, 0 at padding."""

@@ -191,6 +191,19 @@ def special_ids(tokenizer: PreTrainedTokenizerBase) -> Set[int]:
     return set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
 
 
+def stand_in_id(tokenizer: PreTrainedTokenizerBase) -> Optional[int]:
+    """
+    The id of the token that takes a word piece's place when it is masked: the mask token or, where a causal
+    language model has none, the first of unknown, padding and end token that it has, which stand for no word
+    in particular. None if it has none of them.
+    """
+    for name in ("mask_token_id", "unk_token_id", "pad_token_id", "eos_token_id"):
+        found = getattr(tokenizer, name)
+        if found is not None:
+            return found
+    return None
+
+
 def instances_of(predictor: Predictor, line: Dict[str, Any]) -> List[Instance]:
     """The instances that a predictor makes of one input: several windows of a long text, or one."""
     if hasattr(predictor, "_json_to_instances"):
@@ -265,14 +278,23 @@ def mend_token_namespace(model: Model, reader: DatasetReader) -> None:
 @contextmanager
 def metrics_preserved(model: Model) -> Iterator[None]:
     """Leave the model's metrics as they were before the block."""
-    before = [
-        (module, name, copy.deepcopy(value))
-        for module in model.modules()
-        for name, value in vars(module).items()
-        if isinstance(value, Metric)
-    ]
+    metrics = [metric for module in model.modules() for metric in _metrics_in(vars(module))]
+    before = [(metric, copy.deepcopy(vars(metric))) for metric in metrics]
     try:
         yield
     finally:
-        for module, name, value in before:
-            setattr(module, name, value)
+        for metric, state in before:
+            vars(metric).clear()
+            vars(metric).update(state)
+
+
+def _metrics_in(value: Any) -> Iterator[Metric]:
+    """The metrics that a module's attribute holds, in however many dicts and lists."""
+    if isinstance(value, Metric):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _metrics_in(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _metrics_in(item)

@@ -9,7 +9,8 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from allennlp_layer_saliency.models.huggingface import (
     load_classifier,
-    reads_last_position,
+    padding_matters,
+    plain,
     takes_token_types,
     usable,
 )
@@ -76,7 +77,8 @@ class HuggingFaceClassifier(Model):
                 f"vocabulary {list(own.values())}; make the archive with `allennlp saliency archive`"
             )
         # Explanations are made in batches of texts of equal length, then.
-        self.equal_lengths = reads_last_position(self.classifier.config)
+        plain(self.classifier)
+        self.equal_lengths = padding_matters(self.classifier)
         self._takes_token_types = takes_token_types(self.classifier.config)
         self._accuracy = CategoricalAccuracy()
 

@@ -37,6 +37,8 @@ class Inputs(NamedTuple):
         Tokens of an instance, padding included.
     real : `Tuple[torch.Tensor, torch.Tensor]`
         Instances and positions of the mask's real positions, as `Tensor.nonzero` gives them.
+    starts : `List[int]`
+        The position at which each text of an instance starts.
     """
 
     token_ids: Tensor
@@ -45,6 +47,7 @@ class Inputs(NamedTuple):
     words: Optional[Tensor]
     token_count: int
     real: Tuple[Tensor, Tensor]
+    starts: List[int]
 
 
 class Text(NamedTuple):
@@ -133,6 +136,7 @@ class TextLayout:
             words=words,
             token_count=token_count,
             real=mask.nonzero(as_tuple=True),
+            starts=[text.first_position for text in self.texts],
         )
 
     def runs(self, token_ids: List[Tensor]) -> List[int]:

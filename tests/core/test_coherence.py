@@ -73,6 +73,13 @@ def test_a_causal_head_speaks_of_the_next_position():
     assert sums(only(0), decoder=head)[0, 5] == 0
 
 
+def test_a_causal_head_says_nothing_of_a_second_texts_first_piece():
+    head = replace(IDENTITY, causal=True)
+    # Texts of 1 and 2 pieces: only t_2 is spoken of, by P_1, where it comes last.
+    found = sums(decoder=head, starts=[0, 1])[0]
+    assert found[1].item() == pytest.approx(0.25) and found[5] == 1
+
+
 def test_ties_go_to_the_lower_index():
     flat = torch.zeros(1, 3, 4)
     ranks = 1 / sums(only(0), hidden_states=flat)[0, 1], 1 / sums(only(1), hidden_states=flat)[0, 1]

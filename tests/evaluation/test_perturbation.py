@@ -132,9 +132,10 @@ def test_mistakes(predictor):
     with pytest.raises(ConfigurationError, match="perturbation must be one of"):
         perturbed(predictor, "delete")
     interpreter = LayerSaliency(predictor, layer=0)
-    interpreter.tokenizer.mask_token = None
+    tokenizer = interpreter.tokenizer
+    tokenizer.mask_token = tokenizer.unk_token = tokenizer.pad_token = tokenizer.eos_token = None
     try:
-        with pytest.raises(ConfigurationError, match="has no mask token"):
+        with pytest.raises(ConfigurationError, match="has no mask token, and no unknown"):
             PerturbedPredictions(interpreter)
     finally:
         interpreter.tokenizer.mask_token = "<mask>"

@@ -3,19 +3,22 @@
 import captum.attr
 import pytest
 import torch
+import transformers
 from allennlp.common import Params
 from allennlp.common.checks import ConfigurationError
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
+from allennlp.predictors import Predictor
 
-from allennlp_layer_saliency.interpreters import masked_states
+from allennlp_layer_saliency.commands.archive import archive
 from tests.conformance import rows
-from tests.conftest import SENTENCES
+from tests.conftest import SENTENCES, reseed_weights
 
 LINES = [{"sentence": sentence} for sentence in SENTENCES]
 
 
 def make(predictor, aggregation, type="layer-saliency", **settings):
-    params = Params({"type": type, "aggregation": aggregation, **settings})
+    settings = {**settings, **({} if aggregation is None else {"aggregation": aggregation})}
+    params = Params({"type": type, **settings})
     return SaliencyInterpreter.from_params(params, predictor=predictor)
 
 
@@ -57,26 +60,60 @@ def test_captum_gives_the_same(predictor, layer, steps, rule):
     assert out["completeness_gap"] == pytest.approx(-delta.item(), abs=1e-5)
 
 
-def test_states_of_masked_inputs_are_computed_once_per_length(predictor, monkeypatch):
+def test_states_of_masked_inputs_are_computed_once_per_length(predictor):
     interpreter = make(predictor, integrated(steps=2), layer=1)
     compute = interpreter._states_of_masked
     lengths = []
 
-    def counted(instance):
-        states = compute(instance)
-        lengths.append(len(states[1]))
-        return states
+    def counted(instances):
+        states, mask = compute(instances)
+        lengths.extend(mask.sum(1).tolist())
+        return states, mask
 
-    interpreter._masked_states._compute = counted
-    first = interpreter.saliency_interpret_batch_json(LINES)
+    interpreter._states_of_masked = counted
+    interpreter.saliency_interpret_batch_json(LINES)
     assert sorted(lengths) == sorted(set(lengths)) and len(lengths) > 3
-    assert interpreter.saliency_interpret_batch_json(LINES) == first
-    assert len(lengths) == len(set(lengths))
-    # What is kept is bounded; the last is always there.
-    monkeypatch.setattr(masked_states, "KEPT_ELEMENTS", 1)
-    assert (
-        make(predictor, integrated(steps=2), layer=1).saliency_interpret_batch_json(LINES) == first
+
+
+def averaged(model):
+    """As weight averaging does: the parameters' version counters stay."""
+    for parameter in model.parameters():
+        parameter.data.copy_(parameter.data * 0.5)
+
+
+def replaced(model):
+    embeddings = model._text_field_embedder.token_embedder_tokens.transformer_model.embeddings
+    embeddings.word_embeddings.weight = torch.nn.Parameter(
+        embeddings.word_embeddings.weight.detach() * 2
     )
+
+
+@pytest.mark.parametrize("change", [averaged, replaced])
+def test_nothing_is_left_of_the_parameters_that_a_model_had(predictor, change):
+    used = make(predictor, integrated(steps=2), layer=1)
+    before = used.saliency_interpret_batch_json(LINES)
+    change(predictor._model)
+    after = used.saliency_interpret_batch_json(LINES)
+    assert after == make(predictor, integrated(steps=2), layer=1).saliency_interpret_batch_json(
+        LINES
+    )
+    assert after != before
+    tokenizer = predictor._dataset_reader._tokenizer.tokenizer
+    ids = torch.tensor([tokenizer(SENTENCES[1])["input_ids"]])
+    masked = ids.clone()
+    masked[:, 1:-1] = tokenizer.mask_token_id
+    label = predictor._model.vocab.get_token_index(
+        after[1]["instance_1"]["target"]["label"], "labels"
+    )
+
+    def logit(ids):
+        mask = torch.ones_like(ids, dtype=torch.bool)
+        tokens = {"tokens": {"token_ids": ids, "mask": mask, "type_ids": torch.zeros_like(ids)}}
+        return predictor._model(tokens)["logits"][0, label].item()
+
+    out = after[1]["instance_1"]
+    gap = logit(ids) - logit(masked) - sum(out["signed_1"])
+    assert out["completeness_gap"] == pytest.approx(gap, abs=1e-4)
 
 
 def test_the_whole_pass_runs_once(predictor):
@@ -110,17 +147,27 @@ def test_several_layers(predictor, type):
 
 def test_a_tokenizer_without_a_mask(tmp_path):
     predictor, lines = rows.architecture("gpt2")(tmp_path)
-    indexer = predictor._dataset_reader._token_indexers["tokens"]
-    indexer._tokenizer.mask_token = None
-    by_unknown = make(predictor, integrated()).saliency_interpret_from_json(lines[0])
-    indexer._tokenizer.mask_token = indexer._tokenizer.unk_token
-    by_mask = make(predictor, integrated()).saliency_interpret_from_json(lines[0])
-    assert by_unknown["instance_1"]["signed_1"] == by_mask["instance_1"]["signed_1"]
-    indexer._tokenizer.mask_token = indexer._tokenizer.unk_token = None
-    with pytest.raises(ConfigurationError, match='neither a mask token nor an unknown.*use "zero"'):
+    tokenizer = predictor._dataset_reader._token_indexers["tokens"]._tokenizer
+
+    def signed(**settings):
+        out = make(predictor, integrated(**settings)).saliency_interpret_from_json(lines[0])
+        return out["instance_1"]["signed_1"]
+
+    tokenizer.mask_token = None
+    by_unknown = signed()
+    tokenizer.mask_token = tokenizer.unk_token
+    assert by_unknown == signed()
+    tokenizer.mask_token = tokenizer.unk_token = tokenizer.pad_token = None
+    by_end = signed()
+    assert any(by_end) and by_end != by_unknown
+    tokenizer.eos_token = None
+    with pytest.raises(
+        ConfigurationError, match='no mask token, and no unknown, padding.*use "zero"'
+    ):
         make(predictor, integrated())
-    out = make(predictor, integrated(baseline="zero")).saliency_interpret_from_json(lines[0])
-    assert any(out["instance_1"]["signed_1"])
+    assert any(signed(baseline="zero"))
+    # What explains nothing needs no token to stand in.
+    make(predictor, None, type="attention-rollout")
 
 
 @pytest.mark.parametrize(
@@ -140,3 +187,55 @@ def test_a_tokenizer_without_a_mask(tmp_path):
 def test_settings_out_of_range(predictor, aggregation, message):
     with pytest.raises(ConfigurationError, match=message):
         make(predictor, aggregation)
+
+
+@pytest.mark.parametrize("as_words", [False, True])
+def test_what_was_explained_before_changes_nothing(tmp_path, as_words):
+    """Two texts of 5 and 2 words, then of 2 and 5: as long together, and with the same special tokens."""
+    predictor, _ = rows.two_fields(as_words)(tmp_path)
+    long, short = "a good film , good", "a film"
+    lines = [
+        {"premise": long, "hypothesis": short},
+        {"premise": short, "hypothesis": long},
+    ]
+    interpreter = make(predictor, integrated(steps=2), layer=1)
+    together = interpreter.saliency_interpret_batch_json(lines)
+    for line, out in zip(lines, together):
+        alone = make(predictor, integrated(steps=2), layer=1).saliency_interpret_from_json(line)
+        for key in ("signed_1", "signed_2"):
+            assert out["instance_1"][key] == pytest.approx(alone["instance_1"][key], abs=1e-6)
+
+
+def test_token_types_tell_masked_inputs_apart(tmp_path):
+    """A text that holds a literal separator, and a pair of texts: the same word pieces, of other types."""
+    path = str(tmp_path / "classifier")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "good", "film", "story"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n")
+    transformers.BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(path)
+    config = transformers.BertConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=16,
+    )
+    torch.manual_seed(0)
+    classifier = transformers.BertForSequenceClassification(config)
+    reseed_weights(classifier, 3)
+    classifier.save_pretrained(path)
+    archive(path, str(tmp_path / "model.tar.gz"))
+    predictor = Predictor.from_path(str(tmp_path / "model.tar.gz"))
+    texts = ("a good [SEP] a film", None), ("a good", "a film")
+    instances = [predictor._dataset_reader.text_to_instance(*text) for text in texts]
+
+    def signed(*chosen):
+        interpreter = make(predictor, integrated(steps=2), layer=1)
+        explained = interpreter.saliency_interpret_batch_instance(list(chosen))
+        return [out["instance_1"]["signed_1"] for out in explained]
+
+    together = signed(*instances)
+    assert [t.text_id for t in instances[0]["tokens"]] == [t.text_id for t in instances[1]["tokens"]]
+    alone = [signed(instance)[0] for instance in instances]
+    assert alone[0] != pytest.approx(alone[1], abs=1e-4)
+    for got, wanted in zip(together, alone):
+        assert got == pytest.approx(wanted, abs=1e-6)

@@ -8,12 +8,14 @@ from allennlp_layer_saliency.models.huggingface.architectures import (
     find_transformer,
     layers_of,
     max_positions,
-    reads_last_position,
     takes_token_types,
+    without_cache,
 )
 from allennlp_layer_saliency.models.huggingface.classifiers import (
     in_archive,
     load_classifier,
+    padding_matters,
+    plain,
     usable,
 )
 from allennlp_layer_saliency.models.huggingface.folders import fine_tuned_from, load_tokenizer
@@ -32,7 +34,9 @@ __all__ = [
     "load_lm_head",
     "load_tokenizer",
     "max_positions",
-    "reads_last_position",
+    "padding_matters",
+    "plain",
     "takes_token_types",
     "usable",
+    "without_cache",
 ]

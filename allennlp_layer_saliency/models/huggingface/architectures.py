@@ -82,6 +82,24 @@ _POSITIONS_AFTER_PADDING = (
 )
 
 
+@contextmanager
+def without_cache(transformer: PreTrainedModel) -> Iterator[None]:
+    """
+    Have a decoder keep no keys and values while the block runs: it would look for those of blocks that are
+    passed over when the model is resumed above them.
+    """
+    config = transformer.config
+    before = getattr(config, "use_cache", None)
+    if before is None:
+        yield
+        return
+    config.use_cache = False
+    try:
+        yield
+    finally:
+        config.use_cache = before
+
+
 class Layers(NamedTuple):
     """
     A transformer's layers.
@@ -94,11 +112,14 @@ class Layers(NamedTuple):
         The layer norm that the architecture applies after its last block, if it has one.
     word_embeddings : `torch.nn.Module`
         What turns token ids into vectors.
+    transformer : `PreTrainedModel`
+        Whose layers they are.
     """
 
     taps: List[Tap]
     final_norm: Optional[torch.nn.Module]
     word_embeddings: torch.nn.Module
+    transformer: PreTrainedModel
 
     def for_head(self, hidden_states: Tensor, layer: int) -> Tensor:
         """A layer's states as an LM head expects them: through the final norm, if they are not yet."""
@@ -184,6 +205,7 @@ def layers_of(transformer: PreTrainedModel) -> Layers:
         taps=[replace(tap, time_major=architecture.time_major) for tap in outputs],
         final_norm=norm,
         word_embeddings=encoder.get_input_embeddings(),
+        transformer=encoder,
     )
 
 
@@ -210,7 +232,10 @@ def _recognised(encoder: PreTrainedModel) -> Layers:
     mask[1, 4:] = 0
 
     def forward() -> Any:
-        return encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+        with without_cache(encoder):
+            return encoder(
+                input_ids=ids, attention_mask=mask, output_hidden_states=True, return_dict=True
+            )
 
     def score(output: Any) -> Tensor:
         return output[0][:, 0].sum(-1).unsqueeze(0)
@@ -224,8 +249,9 @@ def _recognised(encoder: PreTrainedModel) -> Layers:
             # A model may change a state in place, or go on with a copy of it.
             taps = dict(enumerate(layers.taps))
             tried = capture(encoder, taps, forward, score, layers.word_embeddings)
+            own = [layer for layer, tap in taps.items() if tap.module is not layers.word_embeddings]
             if torch.equal(tried.token_ids[0], ids) and all(
-                torch.equal(tried.hidden_states[layer][0], states[layer]) for layer in taps
+                torch.equal(tried.hidden_states[layer][0], states[layer]) for layer in own
             ):
                 return layers
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
@@ -261,13 +287,18 @@ def _giving(
             continue
         start = min(calls.index(part) for part in blocks[0].modules() if part in given)
         end = calls.index(blocks[-1])
-        embeddings = [module for module in calls[:start] if gives(module, 0)]
+        words = next(m for m in calls if isinstance(m, torch.nn.Embedding))
+        # Some models scale the words' vectors, or add positions, outside of any module: then h_0 is the words'
+        # vectors alone.
+        embeddings = [words] if given[words].shape == states[0].shape else []
+        embeddings += [module for module in calls[:start] if gives(module, 0)]
         final = [module for module in calls[end:] if gives(module, last)]
         if embeddings and final:
             return Layers(
                 taps=[Tap(module) for module in (embeddings[-1], *blocks[:-1], final[0])],
                 final_norm=None if final[0] is blocks[-1] else final[0],
-                word_embeddings=next(m for m in calls if isinstance(m, torch.nn.Embedding)),
+                word_embeddings=words,
+                transformer=encoder,
             )
     return None
 
@@ -293,15 +324,6 @@ def max_positions(config: PretrainedConfig) -> Optional[int]:
     if config.model_type in _POSITIONS_AFTER_PADDING:
         return positions - config.pad_token_id - 1
     return positions
-
-
-# Their sequence classifiers read the last position, or look for it by the padding token.
-_READ_LAST_POSITION = ("ctrl", "gpt2", "gpt_neo", "gptj", "openai-gpt", "opt", "xlnet")
-
-
-def reads_last_position(config: PretrainedConfig) -> bool:
-    """Whether a sequence classifier of this type gives a text other logits when it is padded."""
-    return config.model_type in _READ_LAST_POSITION
 
 
 def takes_token_types(config: PretrainedConfig) -> bool:

@@ -6,7 +6,8 @@ from typing import Optional
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
-from allennlp_layer_saliency.models.huggingface.architectures import reads_last_position
+from allennlp_layer_saliency.core.capture import evaluation
+from allennlp_layer_saliency.models.huggingface.architectures import without_cache
 from allennlp_layer_saliency.models.huggingface.folders import (
     check_weights,
     config_dict,
@@ -80,10 +81,49 @@ def usable(model: PreTrainedModel, name: str) -> PreTrainedModel:
             "that chooses one of several classes is wanted"
         )
     config.id2label = {int(index): label for index, label in config.id2label.items()}
-    if reads_last_position(config):
-        # Batches of these are not padded; no token may be taken for padding.
-        config.pad_token_id = -1
     return model
+
+
+def plain(classifier: PreTrainedModel) -> None:
+    """Have a classifier give outputs by name, keep no cache, and take batches without a padding token."""
+    config = classifier.config
+    config.return_dict = True
+    config.torchscript = False
+    config.use_cache = False
+    if config.pad_token_id is None:
+        # Decoders refuse a batch then. No token has this id, and the last position is read.
+        config.pad_token_id = -1
+
+
+def padding_matters(classifier: PreTrainedModel) -> bool:
+    """
+    Whether the classifier gives a text other logits when padding follows it, as most of those do that read
+    the last position: found by trying, on a few tokens. What pads is not the model's own padding token, as a
+    tokenizer may have another one or none.
+    """
+    config = classifier.config
+    marked = {
+        getattr(config, name, None)
+        for name in ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
+    }
+    *ids, padding = [i for i in range(config.vocab_size) if i not in marked][-5:]
+    if isinstance(config.eos_token_id, int) and config.is_encoder_decoder:
+        ids.append(config.eos_token_id)
+    device = next(classifier.parameters()).device
+
+    def logits(*pads: int) -> torch.Tensor:
+        mask = [1] * len(ids) + [0] * len(pads)
+        return classifier(
+            input_ids=torch.tensor([[*ids, *pads]], device=device),
+            attention_mask=torch.tensor([mask], device=device),
+        ).logits
+
+    try:
+        with evaluation(classifier), torch.no_grad(), without_cache(classifier):
+            alone, padded = logits(), logits(padding, padding, padding)
+    except (IndexError, RuntimeError, TypeError, ValueError):
+        return True  # texts of equal length do in any case
+    return not torch.allclose(alone, padded, rtol=1e-3, atol=1e-4 * float(alone.abs().max()))
 
 
 def in_archive(model_name: str, archive: Optional[str]) -> str:
