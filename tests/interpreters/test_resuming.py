@@ -234,7 +234,9 @@ def test_token_types_tell_masked_inputs_apart(tmp_path):
         return [out["instance_1"]["signed_1"] for out in explained]
 
     together = signed(*instances)
-    assert [t.text_id for t in instances[0]["tokens"]] == [t.text_id for t in instances[1]["tokens"]]
+    assert [t.text_id for t in instances[0]["tokens"]] == [
+        t.text_id for t in instances[1]["tokens"]
+    ]
     alone = [signed(instance)[0] for instance in instances]
     assert alone[0] != pytest.approx(alone[1], abs=1e-4)
     for got, wanted in zip(together, alone):

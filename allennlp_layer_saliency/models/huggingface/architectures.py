@@ -288,8 +288,8 @@ def _giving(
         start = min(calls.index(part) for part in blocks[0].modules() if part in given)
         end = calls.index(blocks[-1])
         words = next(m for m in calls if isinstance(m, torch.nn.Embedding))
-        # Some models scale the words' vectors, or add positions, outside of any module: then h_0 is the words'
-        # vectors alone.
+        # Some models scale the words' vectors, or add positions, outside of any module: h_0 is the words'
+        # vectors alone then.
         embeddings = [words] if given[words].shape == states[0].shape else []
         embeddings += [module for module in calls[:start] if gives(module, 0)]
         final = [module for module in calls[end:] if gives(module, last)]
