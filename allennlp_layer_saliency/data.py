@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import math
 import os
 import platform
 import random
@@ -274,13 +275,21 @@ def _is_json(value: Any) -> bool:
 def parsed(line: str, number: int) -> Line:
     """A line of JSON, whatever it holds."""
     try:
-        content = json.loads(line, parse_constant=_refuse_constant)
+        content = json.loads(line, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         return Line({"unparsed": line.strip()}, number, f"not valid JSON: {error}")
     if not isinstance(content, dict):
         problem = f"a line must hold a JSON object; this one holds {type(content).__name__}"
         return Line({"unparsed": line.strip()}, number, problem)
     return Line(content, number)
+
+
+def _finite(digits: str) -> float:
+    """JSON sets no bound to a number; Python reads what is beyond its own as infinite."""
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits} is beyond the largest number that can be held")
+    return number
 
 
 def _refuse_constant(name: str) -> None:

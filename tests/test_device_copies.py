@@ -61,7 +61,7 @@ def predictor():
 
 def calls(predictor, monkeypatch, layers, config):
     from allennlp_layer_saliency.core import decoding
-    from allennlp_layer_saliency.interpreters import layer_interpreter
+    from allennlp_layer_saliency.interpreters import base
 
     interpreter = SaliencyInterpreter.from_params(
         Params(copy.deepcopy({**config, "layer": layers})), predictor=predictor
@@ -70,7 +70,7 @@ def calls(predictor, monkeypatch, layers, config):
     # As on a GPU.
     monkeypatch.setattr(decoding, "_order_ties", lambda tied: True)
     # What is written is read once for each layer, when the device has all of its work.
-    monkeypatch.setattr(layer_interpreter, "layer_to_json", lambda *_: [{}, {}])
+    monkeypatch.setattr(base, "layer_to_json", lambda *_: [{}, {}])
     found = Calls()
     forward = predictor._model.forward
 

@@ -2,6 +2,7 @@
 
 from typing import Any, Callable, Dict, List, Tuple
 
+import torch
 from allennlp.data import Instance
 from torch import Tensor
 
@@ -52,8 +53,7 @@ class MaskedStates:
             if not found:
                 found.extend(self._of_each(instances))
             batch = found[0][layer].new_zeros(*inputs.mask.shape, found[0][layer].size(-1))
-            for row, mask, own in zip(batch, inputs.mask, found):
-                row[mask] = own[layer]
+            batch[inputs.real] = torch.cat([own[layer] for own in found])
             return batch
 
         return states
@@ -63,10 +63,11 @@ class MaskedStates:
         missing = {k: i for k, i in zip(keys, instances) if k not in self._known}
         if missing:
             of_layers, masks = self._compute(list(missing.values()))
+            real = masks.nonzero(as_tuple=True)
+            lengths = masks.sum(1).tolist()
+            split = {layer: s[real].split(lengths) for layer, s in of_layers.items()}
             for row, key in enumerate(missing):
-                self._known[key] = {
-                    layer: states[row][masks[row]] for layer, states in of_layers.items()
-                }
+                self._known[key] = {layer: rows[row] for layer, rows in split.items()}
         return [self._known[key] for key in keys]
 
     def _key(self, instance: Instance) -> Any:

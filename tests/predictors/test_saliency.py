@@ -326,15 +326,17 @@ def test_bad_arguments(roberta_folder, arguments, message):
 
 
 def test_an_inner_predictor_with_arguments_of_its_own(tmp_path):
-    tagger, lines = rows.tagger(["O", "I-PER"], 5, type="simple_tagger")(tmp_path)
+    # Without a tag for "outside" each token is a span, whatever the weights.
+    tagger, lines = rows.tagger(["LOC", "PER"], 5, type="simple_tagger")(tmp_path)
     inner = {"type": "sentence_tagger", "language": str(tmp_path / "spacy")}
     predictor = SaliencyPredictor(
         tagger._model, tagger._dataset_reader, "layer-saliency", inner=inner
     )
     output = predictor.predict_json(lines[0])
     assert output["tags"] == tagger.predict_json(lines[0])["tags"]
-    spans = [entry["target"]["span"] for entry in output["saliency"].values()]
-    assert spans and all(output["tags"][start] == "I-PER" for start, _ in spans)
+    targets = [entry["target"] for entry in output["saliency"].values()]
+    assert [target["label"] for target in targets] == output["tags"]
+    assert [target["span"] for target in targets] == [[i, i] for i in range(len(targets))]
 
 
 def test_a_broken_config_file_is_one_line(roberta_folder, tmp_path):
