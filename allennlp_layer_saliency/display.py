@@ -7,18 +7,50 @@ from allennlp.common.util import JsonDict
 from rich.style import Style
 from rich.text import Text
 
+from allennlp_layer_saliency.byte_level import BYTES
+
 # The ends of a diverging map that colour-blind readers can tell apart, and its middle (RdBu).
 POSITIVE, NEGATIVE, MIDDLE = (178, 24, 43), (33, 102, 172), (247, 247, 247)
 # Black ink and white have the same contrast, 4.6, on a background of this relative luminance (WCAG 2).
 EVEN = 0.179
 
+# Those beyond ASCII that terminals obey.
+_CONTROL = frozenset(map(chr, range(0x7F, 0xA0)))
+
 
 class Piece(NamedTuple):
-    """A token as it is shown: its text, whether white space comes before it, and its score."""
+    """A part of a text as it is shown: its text, what stands before it, and its score."""
 
     text: str
-    gap: bool
+    gap: str
     score: float
+
+
+class Unit(NamedTuple):
+    """
+    Tokens that are shown as one, since they stand for the same characters (the bytes of an emoji), or one
+    token.
+
+    # Parameters
+
+    text : `str`
+        The characters as the user wrote them; a special token as its tokenizer writes it.
+    gap : `str`
+        What stands before it in its text.
+    tokens : `List[int]`
+        Their places among the text's tokens.
+    segment : `int`, optional
+        Which of the texts of a pair in one field it is of; None for special tokens.
+    """
+
+    text: str
+    gap: str
+    tokens: List[int]
+    segment: Optional[int]
+
+    @property
+    def special(self) -> bool:
+        return self.segment is None
 
 
 def plain(token: str) -> str:
@@ -29,6 +61,9 @@ def plain(token: str) -> str:
     for mark in ("Ġ", "▁", "##"):
         if token.startswith(mark) and len(token) > len(mark):
             return token[len(mark) :]
+    for mark in ("</w>", "@@"):
+        if token.endswith(mark) and len(token) > len(mark):
+            return token[: -len(mark)]
     return token
 
 
@@ -49,22 +84,94 @@ def layer_entries(explanation: JsonDict) -> List[JsonDict]:
 
 
 def largest_score(explanation: JsonDict) -> float:
-    """The largest absolute score of all texts."""
-    every = (s for number in text_numbers(explanation) for s in scores(explanation, number))
-    return max(map(abs, every), default=0.0)
+    """The largest absolute score of what is shown of all texts, special tokens among it."""
+    every = (
+        abs(score) for n in text_numbers(explanation) for _, score in _scored(explanation, n)
+    )
+    return max(every, default=0.0)
+
+
+def units(explanation: JsonDict, number: int) -> List[Unit]:
+    """
+    A text's tokens as they are shown, in order: characters of the text where the explanation has it, else
+    as much as the tokens themselves tell of it.
+    """
+    tokens = explanation.get(f"tokens_{number}", [])
+    offsets = explanation.get(f"offsets_{number}", [])
+    texts = explanation.get(f"texts_{number}")
+    segments = explanation.get(f"segments_{number}") or [0] * len(tokens)
+    found: List[Unit] = []
+    # Tokens of no character, such as a mark for the start of a text, go with what comes next.
+    waiting: List[int] = []
+    latest: Optional[int] = None  # the latest unit that is no special token
+    end, segment = 0, None
+    for place, (token, span, own) in enumerate(zip(tokens, offsets, segments)):
+        if span is None:
+            found.append(Unit(plain(token), " ", [place], None))
+            continue
+        start, stop = span
+        if own != segment:
+            end, latest, segment = 0, None, own
+        if start >= stop:
+            waiting.append(place)
+        elif latest is not None and start < end:
+            last = found[latest]
+            together = [*last.tokens, *waiting, place]
+            if texts is None:
+                shown = plain("".join(tokens[i] for i in together))
+            else:
+                shown = last.text + texts[own][end : max(end, stop)]
+            found[latest] = last._replace(text=shown, tokens=together)
+            waiting, end = [], max(end, stop)
+        else:
+            if texts is None:
+                apart = start > end or token[:1] in "Ġ▁"
+                gap, shown = " " if apart else "", plain(token)
+            else:
+                gap, shown = _apart(texts[own][end:start], texts[own][start:stop])
+            if latest is None:
+                gap = gap.lstrip()
+            found.append(Unit(shown, gap, [*waiting, place], own))
+            latest, waiting, end = len(found) - 1, [], stop
+    if waiting and latest is not None:
+        found[latest].tokens.extend(waiting)
+    elif waiting:
+        found.append(Unit("", "", waiting, segment))
+    return found
+
+
+def _apart(gap: str, text: str) -> Tuple[str, str]:
+    """White space before a word is not part of it, though some tokenizers say so."""
+    stripped = text.lstrip()
+    return (gap + text[: len(text) - len(stripped)], stripped) if stripped else (gap, text)
+
+
+def _scored(explanation: JsonDict, number: int) -> Iterator[Tuple[Unit, float]]:
+    own = scores(explanation, number)
+    for unit in units(explanation, number):
+        yield unit, sum(own[token] for token in unit.tokens)
 
 
 def shown_pieces(explanation: JsonDict, number: int) -> Iterator[Piece]:
-    """A text's tokens, special ones left out."""
-    end: Optional[int] = None
-    for token, offsets, score in zip(
-        explanation.get(f"tokens_{number}", []),
-        explanation.get(f"offsets_{number}", []),
-        scores(explanation, number),
-    ):
-        if offsets is not None:
-            yield Piece(plain(token), end is not None and offsets[0] > end, score)
-            end = offsets[1]
+    """
+    A text's tokens as the user wrote them, special ones left out. The texts of a pair in one field are a
+    line each.
+    """
+    segment: Optional[int] = None
+    for unit, score in _scored(explanation, number):
+        if unit.segment is not None:
+            apart = segment is not None and unit.segment != segment
+            yield Piece(unit.text, f"\n{unit.gap}" if apart else unit.gap, score)
+            segment = unit.segment
+
+
+def token_names(explanation: JsonDict, number: int) -> List[str]:
+    """For each token of a text what it is shown as; its own name where that is white space or nothing."""
+    names = [plain(token) for token in explanation[f"tokens_{number}"]]
+    for unit in units(explanation, number):
+        for token in unit.tokens:
+            names[token] = unit.text if unit.text.strip() else names[token]
+    return names
 
 
 def described(target: JsonDict) -> str:
@@ -91,9 +198,17 @@ def coloured_text(explanation: JsonDict, number: int, indent: str = "") -> Text:
     text = Text(indent)
     for piece in shown_pieces(explanation, number):
         ink, background = colours(piece.score / largest if largest else 0.0)
-        text.append(" " if piece.gap else "")
-        text.append(piece.text, style=Style.parse(f"{ink} on {background}"))
+        text.append(_printable(piece.gap).replace("\n", f"\n{indent}"))
+        text.append(_printable(piece.text), style=Style.parse(f"{ink} on {background}"))
     return text
+
+
+def _printable(text: str) -> str:
+    """A terminal obeys control characters: their pictures are shown instead."""
+    return "".join(
+        chr(0x2400 + ord(c)) if ord(c) < 32 and c not in "\n\t" else "\ufffd" if c in _CONTROL else c
+        for c in text
+    )
 
 
 def coloured_html(explanation: JsonDict, number: int) -> str:
@@ -103,7 +218,7 @@ def coloured_html(explanation: JsonDict, number: int) -> str:
     for piece in shown_pieces(explanation, number):
         ink, background = colours(piece.score / largest if largest else 0.0)
         spans.append(
-            f'{" " if piece.gap else ""}<span title="{piece.score:.4g}" style="color:{ink};'
+            f'{escape(piece.gap)}<span title="{piece.score:.4g}" style="color:{ink};'
             f'background:{background};border-radius:2px;padding:1px">{escape(piece.text)}</span>'
         )
     return "".join(spans)
@@ -117,7 +232,7 @@ class Explanation(Dict[str, Any]):
 
     def _repr_html_(self) -> str:
         return "".join(
-            f'<div style="margin:.4em 0"><small>{escape(heading)}</small><br>'
+            f'<div style="margin:.4em 0;white-space:pre-wrap"><small>{escape(heading)}</small><br>'
             + "<br>".join(coloured_html(entry, number) for number in text_numbers(entry))
             + "</div>"
             for heading, entry in self._entries()
@@ -141,24 +256,12 @@ class Explanation(Dict[str, Any]):
                 yield "  ".join(parts), entry
 
 
-def _byte_of_character() -> Dict[str, int]:
-    """Byte-level tokenizers (GPT-2's, RoBERTa's) write each byte as a character that can be printed."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    found = {chr(byte): byte for byte in printable}
-    found.update({chr(256 + i): byte for i, byte in enumerate(others)})
-    return found
-
-
-_BYTES = _byte_of_character()
-
-
 def _from_bytes(token: str) -> Optional[str]:
     """What a byte-level piece stands for; None if it is none, or not whole characters."""
-    if token.isascii() or not all(character in _BYTES for character in token):
+    if token.isascii() or not all(character in BYTES for character in token):
         return None
     try:
-        decoded = bytes(_BYTES[character] for character in token).decode("utf-8")
+        decoded = bytes(BYTES[character] for character in token).decode("utf-8")
     except UnicodeDecodeError:
         return None
     stripped = decoded.strip()

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "allennlp_layer_saliency"
 # From the bottom up: a module may import from its own level and from those before it.
 LEVELS = (
-    ("core",),
+    ("core", "byte_level"),
     ("display", "files", "requirements", "version"),
     ("models",),
     ("dataset_readers",),

@@ -1,15 +1,17 @@
 import json
 import logging
-from typing import Any, Iterable, Optional
+from typing import Any, Dict, Iterable, List, Optional
 
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.file_utils import cached_path
 from allennlp.data import DatasetReader, Instance, Token
-from allennlp.data.fields import LabelField, TextField
+from allennlp.data.fields import Field, LabelField
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
-from allennlp_layer_saliency.models.allennlp import EncodedTextIndexer
+from allennlp_layer_saliency.models.allennlp import EncodedTextIndexer, special_ids
 from allennlp_layer_saliency.models.huggingface import in_archive, load_tokenizer
+from allennlp_layer_saliency.models.offsets import Span
+from allennlp_layer_saliency.models.written_texts import WrittenTextField, spans_in
 
 logger = logging.getLogger(__name__)
 
@@ -76,10 +78,12 @@ class HuggingFaceClassifierReader(DatasetReader):
     def text_to_instance(  # type: ignore
         self, text: str, second_text: Optional[str] = None, label: Optional[str] = None
     ) -> Instance:
-        for given in (text, second_text or ""):
+        texts = [text] if second_text is None else [text, second_text]
+        for given in texts:
             if not isinstance(given, str):
                 raise ConfigurationError(
-                    f"a text must be a string; this one is {type(given).__name__}"
+                    f"a text must be a string; this one is {type(given).__name__} (a pair of texts is given "
+                    "as premise and hypothesis)"
                 )
         encoding = self._encoded(text, second_text)
         if self._max_length is not None and len(encoding["input_ids"]) > self._max_length:
@@ -94,20 +98,26 @@ class HuggingFaceClassifierReader(DatasetReader):
                 text, second_text, truncation="longest_first", max_length=self._max_length
             )
         ids = encoding["input_ids"]
-        spans = encoding.get("offset_mapping", [(0, 0)] * len(ids))
         tokens = [
-            Token(
-                text=piece,
-                idx=start if end > start else None,
-                idx_end=end if end > start else None,
-                text_id=index,
-                type_id=type_id,
-            )
-            for piece, index, type_id, (start, end) in zip(
-                self._tokenizer.convert_ids_to_tokens(ids), ids, encoding["token_type_ids"], spans
+            Token(text=piece, text_id=index, type_id=type_id)
+            for piece, index, type_id in zip(
+                self._tokenizer.convert_ids_to_tokens(ids), ids, encoding["token_type_ids"]
             )
         ]
-        fields = {"tokens": TextField(tokens)}
+        given_spans: Optional[List[Optional[Span]]] = None
+        if self._tokenizer.is_fast:
+            given_spans = [
+                None if number is None else Span(number, start, end)
+                for number, (start, end) in zip(
+                    encoding.sequence_ids(), encoding["offset_mapping"]
+                )
+            ]
+        special = special_ids(self._tokenizer)
+        spans, _ = spans_in(texts, tokens, special, self._tokenizer, given_spans)
+        for token, span in zip(tokens, spans):
+            if span is not None and span.start < span.end:
+                token.idx, token.idx_end = span.start, span.end
+        fields: Dict[str, Field] = {"tokens": WrittenTextField(tokens, texts, spans)}
         if label is not None:
             fields["label"] = LabelField(str(label))
         return Instance(fields)

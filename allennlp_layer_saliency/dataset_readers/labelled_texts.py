@@ -10,6 +10,8 @@ from allennlp.data import DatasetReader, Instance
 from allennlp.data.dataset_readers import TextClassificationJsonReader
 from allennlp.data.tokenizers import Tokenizer, WhitespaceTokenizer
 
+from allennlp_layer_saliency.models.allennlp import with_texts
+
 logger = logging.getLogger(__name__)
 
 
@@ -49,7 +51,7 @@ class LabelledTextReader(TextClassificationJsonReader):
             raise ConfigurationError(f"{file_path} holds no text")
         logger.info("%s: %s texts", file_path, f"{len(texts):,}")
         for text, label in self.shard_iterable(texts):
-            yield self.text_to_instance(text, label)
+            yield with_texts(self, self.text_to_instance(text, label), text)
 
 
 @DatasetReader.register("sst2_tsv")

@@ -29,6 +29,8 @@ from allennlp.predictors import Predictor
 from allennlp.training.metrics import Metric
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from allennlp_layer_saliency.models.written_texts import WrittenTextField, written
+
 TransformerIndexer = Union[PretrainedTransformerIndexer, PretrainedTransformerMismatchedIndexer]
 TRANSFORMER_INDEXERS = (PretrainedTransformerIndexer, PretrainedTransformerMismatchedIndexer)
 
@@ -138,17 +140,27 @@ def tokens_and_offsets(field: TextField, special: Set[int], number: int = 1) -> 
     """
     `tokens_1` and `offsets_1`, numbered by the text: its tokens and their character spans, null for
     special ones, whose ids are given.
+
+    Where it is known what the user wrote: `texts_1`, the text that the spans are of, or the two texts of
+    a pair that one field holds, and then `segments_1`, for each token in which of them its span is.
     """
+    spans: List[Any] = [
+        None if token.idx is None or token.idx_end is None else (0, token.idx, token.idx_end)
+        for token in field.tokens
+    ]
+    described: Dict[str, Any] = {}
+    if isinstance(field, WrittenTextField):
+        spans = list(field.spans)
+        described[f"texts_{number}"] = list(field.texts)
+    spans = [
+        None if token.text_id in special else span for token, span in zip(field.tokens, spans)
+    ]
+    if len(described.get(f"texts_{number}", [])) > 1:
+        described[f"segments_{number}"] = [None if span is None else span[0] for span in spans]
     return {
         f"tokens_{number}": [token.text for token in field.tokens],
-        f"offsets_{number}": [
-            (
-                None
-                if token.text_id in special or token.idx is None or token.idx_end is None
-                else [token.idx, token.idx_end]
-            )
-            for token in field.tokens
-        ],
+        f"offsets_{number}": [None if span is None else [span[1], span[2]] for span in spans],
+        **described,
     }
 
 
@@ -205,10 +217,28 @@ def stand_in_id(tokenizer: PreTrainedTokenizerBase) -> Optional[int]:
 
 
 def instances_of(predictor: Predictor, line: Dict[str, Any]) -> List[Instance]:
-    """The instances that a predictor makes of one input: several windows of a long text, or one."""
+    """
+    The instances that a predictor makes of one input: several windows of a long text, or one. Their
+    fields know the texts of the line that they were made of.
+    """
     if hasattr(predictor, "_json_to_instances"):
-        return list(predictor._json_to_instances(line))
-    return [predictor._json_to_instance(line)]
+        instances = list(predictor._json_to_instances(line))
+    else:
+        instances = [predictor._json_to_instance(line)]
+    return [with_texts(predictor._dataset_reader, instance, line) for instance in instances]
+
+
+def with_texts(reader: DatasetReader, instance: Instance, line: Any) -> Instance:
+    """The instance, its fields knowing which of a line's strings (or the text given) they were made of."""
+    try:
+        tokenizer: Optional[PreTrainedTokenizerBase] = transformer_indexer(reader)[1]._tokenizer
+    except ConfigurationError:
+        tokenizer = None
+    special = reader_special_ids(reader)
+    for name, field in instance.fields.items():
+        if isinstance(field, TextField):
+            instance.fields[name] = written(field, line, special, tokenizer)
+    return instance
 
 
 def index(model: Model, reader: DatasetReader, instance: Instance) -> None:

@@ -2,12 +2,31 @@
 
 import json
 import os
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
 
-from allennlp_layer_saliency.display import described, layer_entries, plain, scores, text_numbers
+from allennlp_layer_saliency.display import (
+    described,
+    layer_entries,
+    plain,
+    scores,
+    text_numbers,
+    units,
+)
 
 # Scores and amounts are drawn, not computed with: so many steps from 0 to the largest.
 STEPS = 100
@@ -110,6 +129,7 @@ def of_comparison(lines: Sequence[Text]) -> Dict[str, List[Text]]:
                 "tokens_1": line["tokens"],
                 "offsets_1": line["offsets"],
                 "grad_input_1": line["scores"],
+                **{key: line[key] for key in ("texts_1", "segments_1") if key in line},
             }
             if min(line["scores"]) < 0:
                 instance["signed_1"] = line["scores"]
@@ -133,41 +153,78 @@ def _probability(line: JsonDict) -> Optional[float]:
     return round(max(probs), 4)
 
 
+class _Shown:
+    """What of an instance's texts is shown as one, numbered over all texts."""
+
+    def __init__(self, instance: JsonDict) -> None:
+        self.numbers = text_numbers(instance)
+        self.units = [(n, unit) for n in self.numbers for unit in units(instance, n)]
+        self.of_token = {
+            (n, token): i for i, (n, unit) in enumerate(self.units) for token in unit.tokens
+        }
+
+    def of_position(self, entry: JsonDict) -> Dict[Tuple[int, int], int]:
+        """For each text and position in it what is shown of it."""
+        found: Dict[Tuple[int, int], int] = {}
+        for n in self.numbers:
+            of_text = entry.get(f"pieces_{n}")
+            if of_text is None:
+                tokens: List[Optional[int]] = list(range(len(entry[f"tokens_{n}"])))
+            else:
+                tokens = [piece["token"] for piece in of_text]
+            for position, token in enumerate(tokens):
+                if token is not None:
+                    found[n, position] = self.of_token[n, token]
+        return found
+
+    def scores(self, entry: JsonDict) -> List[float]:
+        own = {n: scores(entry, n) for n in self.numbers}
+        return [sum(own[n][token] for token in unit.tokens) for n, unit in self.units]
+
+
 def _view(instance: JsonDict, name: str, pieces: Pieces) -> JsonDict:
     """
-    One explained score of a text by one source: `tokens` (numbers of pieces), `gaps` (1 where there is
-    white space before), `special` (1 for special tokens), and `layers`.
+    One explained score of a text by one source: `tokens` (numbers of pieces), `gaps` (what stands before
+    them: 0 for nothing, 1 for a space, or the characters), `special` (1 for special tokens), and `layers`.
     """
-    numbers = text_numbers(instance)
-    tokens: List[int] = []
-    gaps: List[int] = []
-    special: List[int] = []
-    for number in numbers:
-        end = None
-        for token, offsets in zip(instance[f"tokens_{number}"], instance[f"offsets_{number}"]):
-            tokens.append(pieces.number(plain(token)))
-            special.append(int(offsets is None))
-            gaps.append(int(offsets is None or end is None or offsets[0] > end))
-            end = None if offsets is None else offsets[1]
-    view: JsonDict = {"tokens": tokens, "gaps": gaps, "special": special}
+    shown = _Shown(instance)
+    gaps: List[Union[int, str]] = []
+    latest: Optional[Tuple[int, Optional[int]]] = None
+    after_special = True
+    for number, unit in shown.units:
+        gap = unit.gap
+        if not unit.special:
+            # Each text starts a line.
+            if latest not in (None, (number, unit.segment)):
+                gap = f"\n{gap}"
+            elif after_special:
+                gap = gap or " "
+            latest = number, unit.segment
+        after_special = unit.special
+        gaps.append({"": 0, " ": 1}.get(gap, gap))
+    view: JsonDict = {
+        "tokens": [pieces.number(unit.text) for _, unit in shown.units],
+        "gaps": gaps,
+        "special": [int(unit.special) for _, unit in shown.units],
+    }
     entries = layer_entries(instance)
     if "target" in entries[0]:
         view["target"] = described(entries[0]["target"])
     elif name != "instance_1":
         view["target"] = name.replace("_", " ")
-    view["layers"] = [_layer(entry, numbers, pieces) for entry in entries]
+    view["layers"] = [_layer(entry, shown, pieces) for entry in entries]
     return view
 
 
-def _layer(entry: JsonDict, numbers: List[int], pieces: Pieces) -> JsonDict:
+def _layer(entry: JsonDict, shown: _Shown, pieces: Pieces) -> JsonDict:
     """
     `l`, the layer; `s`, scores from -STEPS to STEPS, and `m`, what STEPS stands for; where there are any:
     `d`, for each token the tokens it decodes to, each a piece's number and a probability in percent, one
     after the other; `f`, for each token the tokens that gave, each a place and a share of `m` like a score;
     `v`, salient words of the vocabulary like `d`, with scores; `lost`.
     """
-    of_tokens = [score for number in numbers for score in scores(entry, number)]
-    largest = max(map(abs, of_tokens), default=0.0)
+    of_units = shown.scores(entry)
+    largest = max(map(abs, of_units), default=0.0)
 
     def steps(value: float) -> int:
         return round(STEPS * value / largest) if largest else 0
@@ -175,34 +232,23 @@ def _layer(entry: JsonDict, numbers: List[int], pieces: Pieces) -> JsonDict:
     layer: JsonDict = {
         "l": entry.get("layer"),
         "m": float(f"{largest:.4g}"),
-        "s": [steps(score) for score in of_tokens],
-        "signed": int(f"signed_{numbers[0]}" in entry),
+        "s": [steps(score) for score in of_units],
+        "signed": int(f"signed_{shown.numbers[0]}" in entry),
     }
     if "sources_1" not in entry:
         return layer
-    places = _token_of_position(entry, numbers)
     decoded: List[List[int]] = []
-    for items in decoded_of_tokens(entry):
+    for items in _decoded_of_units(entry, shown):
         listed: List[int] = []
         for rank, item in enumerate(items[:DECODED]):
             percent = round(100 * item["probability"])
             if percent or not rank:
                 listed += [pieces.number(plain(item["token"])), percent]
         decoded.append(listed)
-    if any(decoded):
-        layer["d"] = decoded
-    given: List[List[int]] = []
-    for n in numbers:
-        for sources in entry[f"sources_{n}"]:
-            listed = []
-            for source in sources[:SOURCES]:
-                token = places.get((source.get("text", n), source["position"]))
-                if token is not None and steps(source["amount"]):
-                    listed += [token, steps(source["amount"])]
-            given.append(listed)
     # Undecoded, each token has what it has from itself.
     if any(decoded):
-        layer["f"] = given
+        layer["d"] = decoded
+        layer["f"] = _given(entry, shown, steps)
         layer["lost"] = float(f"{entry['lost']:.3g}")
     if entry.get("vocabulary"):
         layer["v"] = [
@@ -213,36 +259,47 @@ def _layer(entry: JsonDict, numbers: List[int], pieces: Pieces) -> JsonDict:
     return layer
 
 
+def _given(entry: JsonDict, shown: _Shown, steps: Callable[[float], int]) -> List[List[int]]:
+    places = shown.of_position(entry)
+    given: List[List[int]] = []
+    for n, unit in shown.units:
+        amounts: Dict[int, float] = {}
+        for token in unit.tokens:
+            for source in entry[f"sources_{n}"][token]:
+                giver = places.get((source.get("text", n), source["position"]))
+                if giver is not None:
+                    amounts[giver] = amounts.get(giver, 0.0) + source["amount"]
+        most = sorted(amounts, key=lambda giver: -abs(amounts[giver]))[:SOURCES]
+        given.append([i for g in most if steps(amounts[g]) for i in (g, steps(amounts[g]))])
+    return given
+
+
+def _decoded_of_units(entry: JsonDict, shown: _Shown) -> List[List[JsonDict]]:
+    """What each decodes to, most probable first. Of several pieces the first that is decoded speaks."""
+    places = shown.of_position(entry)
+    found: List[List[JsonDict]] = [[] for _ in shown.units]
+    for number in shown.numbers:
+        for position, items in enumerate(entry.get(f"decoded_{number}", [])):
+            place = places.get((number, position))
+            if place is not None and not found[place]:
+                found[place] = items
+    return found
+
+
 def decoded_of_tokens(entry: JsonDict) -> List[List[JsonDict]]:
     """
     For each token, those of all texts one after the other, what it decodes to, most probable first. Of a
     word of several pieces the first that is decoded speaks.
     """
-    numbers = text_numbers(entry)
-    places = _token_of_position(entry, numbers)
-    found: List[List[JsonDict]] = [[] for number in numbers for _ in entry[f"tokens_{number}"]]
-    for number in numbers:
+    found: List[List[JsonDict]] = []
+    for number in text_numbers(entry):
+        own: List[List[JsonDict]] = [[] for _ in entry[f"tokens_{number}"]]
+        pieces = entry.get(f"pieces_{number}")
         for position, items in enumerate(entry.get(f"decoded_{number}", [])):
-            token = places.get((number, position))
-            if token is not None and not found[token]:
-                found[token] = items
-    return found
-
-
-def _token_of_position(entry: JsonDict, numbers: List[int]) -> Dict[Tuple[int, int], int]:
-    """For each text and position in it the token among all of the instance's."""
-    found: Dict[Tuple[int, int], int] = {}
-    first = 0
-    for n in numbers:
-        of_text = entry.get(f"pieces_{n}")
-        if of_text is None:
-            tokens: List[Optional[int]] = list(range(len(entry[f"tokens_{n}"])))
-        else:
-            tokens = [piece["token"] for piece in of_text]
-        for position, token in enumerate(tokens):
-            if token is not None:
-                found[n, position] = first + token
-        first += len(entry[f"tokens_{n}"])
+            token = position if pieces is None else pieces[position]["token"]
+            if token is not None and not own[token]:
+                own[token] = items
+        found += own
     return found
 
 

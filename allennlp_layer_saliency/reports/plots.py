@@ -24,6 +24,7 @@ from allennlp_layer_saliency.display import (
     plain,
     scores,
     text_numbers,
+    token_names,
 )
 from allennlp_layer_saliency.reports.explanations import decoded_of_tokens
 
@@ -197,7 +198,7 @@ def _tokens(explanation: JsonDict) -> List[str]:
             'explanation: an instance with grad_input_1 and tokens_1 is wanted, such as "instance_1" of an '
             f"explanation; got one with {', '.join(explanation) or 'nothing'}"
         )
-    return [plain(token) for number in numbers for token in explanation[f"tokens_{number}"]]
+    return [name for number in numbers for name in token_names(explanation, number)]
 
 
 def _layers(explanation: JsonDict) -> List[JsonDict]:

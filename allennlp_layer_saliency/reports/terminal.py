@@ -22,6 +22,7 @@ from allennlp_layer_saliency.display import (
     plain,
     shown_pieces,
     text_numbers,
+    token_names,
 )
 
 # How many tokens or words are listed.
@@ -83,12 +84,12 @@ def _evidence(explanation: JsonDict) -> Iterator[Text]:
         return
     text, position = max(given, key=lambda place: given[place])
     pieces = explanation.get(f"pieces_{text}")
-    name = pieces[position]["piece"] if pieces else explanation[f"tokens_{text}"][position]
+    name = plain(pieces[position]["piece"]) if pieces else token_names(explanation, text)[position]
     decoded = ", ".join(
         f"{plain(item['token'])} {item['probability']:.0%}"
         for item in explanation[f"decoded_{text}"][position][:SHOWN]
     )
-    yield Text(f"  most salient position: {position} ({plain(name)}), decodes to: {decoded}")
+    yield Text(f"  most salient position: {position} ({name}), decodes to: {decoded}")
     words = ", ".join(
         f"{plain(item['token'])} {item['score']:+.2f}" for item in explanation["vocabulary"][:SHOWN]
     )

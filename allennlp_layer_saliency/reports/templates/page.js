@@ -54,10 +54,14 @@
     layers = [...new Set(layers)].sort((a, b) => a - b);
     const several = data.texts.some((text) => text.views.some((view) => (view.layers || []).length > 1));
 
+    function gap(view, i) {
+      return view.gaps[i] === 1 ? " " : view.gaps[i] || "";
+    }
+
     function joined(view) {
       if (!view.tokens) return "";
       return view.tokens
-        .map((token, i) => (view.special[i] ? "" : (view.gaps[i] ? " " : "") + data.pieces[token]))
+        .map((token, i) => (view.special[i] ? "" : gap(view, i) + data.pieces[token]))
         .join("");
     }
 
@@ -211,7 +215,7 @@
         return word;
       });
       spans.forEach((word, i) => {
-        if (view.gaps[i] && i) words.append(" ");
+        if (i) words.append(gap(view, i));
         words.append(word);
       });
       roving(words, [spans]);
