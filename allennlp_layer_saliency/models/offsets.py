@@ -18,6 +18,8 @@ _LONE, _OTHER = 5, 4
 # What an unknown token costs for its first character, for going on from letters to punctuation or the
 # reverse, for going on behind a white space, and for standing for nothing.
 _UNKNOWN, _NEW_CLASS, _NEW_WORD, _NOTHING = 1, 2, 6, 4
+# What it costs that some of the text is left over when the tokens end.
+_CUT_OFF = 3
 # How many characters of the tokens and of the text an edit looks at. Half of it is kept, so that what
 # follows has its say.
 _WINDOW, _READ = 48, 96
@@ -239,7 +241,7 @@ def _edited(
     left = [0] * (len(text) + 1)
     if last:
         for b in range(len(text) - 1, -1, -1):
-            left[b] = left[b + 1] + (skip[b] > 0)
+            left[b] = _CUT_OFF if skip[b] else left[b + 1]
     b = min(range(len(text) + 1), key=lambda b: costs[a][b] + left[b])
     kept = a if last else max(1, a // 2)
     path: List[Tuple[int, int]] = []
