@@ -310,13 +310,42 @@ def _example(item: Input, predictor: Predictor) -> Example:
         "label": None if label is None else str(label),
     }
     try:
-        instance = with_texts(
-            predictor._dataset_reader, predictor._json_to_instance(line), line
-        )
+        instance = with_texts(predictor._dataset_reader, predictor._json_to_instance(line), line)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         message = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return Example(item.number, line.get("id"), None, error=message, **known)
     return Example(item.number, line.get("id"), instance, **known)
+
+
+# Keys of configurations whose values name files and folders.
+_PATHS = ("archive_file", "coherence", "model_name", "path")
+
+
+def files_of(settings: Any, key: str = "") -> Dict[str, str]:
+    """
+    What the files and folders that a configuration names hold: path -> SHA-256. Names that are no path here,
+    such as a model's on the hub, are left out.
+    """
+    found: Dict[str, str] = {}
+    if isinstance(settings, dict):
+        for name, value in settings.items():
+            found.update(files_of(value, name))
+    elif isinstance(settings, list):
+        for value in settings:
+            found.update(files_of(value, key))
+    elif isinstance(settings, str):
+        if os.path.isfile(settings) and (key in _PATHS or settings.endswith((".json", ".jsonnet"))):
+            found[settings] = _sha256(settings)
+        elif os.path.isdir(settings) and key in _PATHS:
+            digest = hashlib.sha256()
+            for place, folders, files in os.walk(settings):
+                folders.sort()
+                for name in sorted(files):
+                    path = os.path.join(place, name)
+                    line = f"{os.path.relpath(path, settings)} {_sha256(path)}\n"
+                    digest.update(line.encode("utf-8", "surrogateescape"))
+            found[settings] = digest.hexdigest()
+    return found
 
 
 def provenance(archive_file: str, config: Dict[str, Any], seed: int) -> JsonDict:
@@ -338,6 +367,7 @@ def provenance(archive_file: str, config: Dict[str, Any], seed: int) -> JsonDict
             "sha256": _sha256(path) if os.path.isfile(path) else None,
         },
         "config": config,
+        "files": files_of({k: v for k, v in config.items() if k != "archive_file"}),
         "seed": seed,
         "versions": {
             "allennlp_layer_saliency": VERSION,

@@ -85,9 +85,7 @@ def layer_entries(explanation: JsonDict) -> List[JsonDict]:
 
 def largest_score(explanation: JsonDict) -> float:
     """The largest absolute score of what is shown of all texts, special tokens among it."""
-    every = (
-        abs(score) for n in text_numbers(explanation) for _, score in _scored(explanation, n)
-    )
+    every = (abs(score) for n in text_numbers(explanation) for _, score in _scored(explanation, n))
     return max(every, default=0.0)
 
 
@@ -206,7 +204,11 @@ def coloured_text(explanation: JsonDict, number: int, indent: str = "") -> Text:
 def _printable(text: str) -> str:
     """A terminal obeys control characters: their pictures are shown instead."""
     return "".join(
-        chr(0x2400 + ord(c)) if ord(c) < 32 and c not in "\n\t" else "\ufffd" if c in _CONTROL else c
+        (
+            chr(0x2400 + ord(c))
+            if ord(c) < 32 and c not in "\n\t"
+            else "\ufffd" if c in _CONTROL else c
+        )
         for c in text
     )
 

@@ -227,9 +227,10 @@ def _check_the_same(path: str, known: JsonDict, output: str, force: bool) -> Non
     before = _read(path)
     if before is not None and before != known and not force:
         differing = [key for key in known if before.get(key) != known[key]]
-        if differing == ["config"]:
-            a, b = before["config"], known["config"]
-            differing = [f"config: {k}" for k in {**a, **b} if a.get(k) != b.get(k)]
+        if len(differing) == 1 and isinstance(known[differing[0]], dict):
+            (key,) = differing
+            a, b = before.get(key) or {}, known[key]
+            differing = [f"{key}: {k}" for k in {**a, **b} if a.get(k) != b.get(k)]
         raise ConfigurationError(
             f"{output} holds another comparison (differing in {', '.join(differing)}); choose another "
             "folder, or give --force to start over"

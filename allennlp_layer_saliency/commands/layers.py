@@ -15,6 +15,7 @@ from allennlp_layer_saliency.commands.config import read_config
 from allennlp_layer_saliency.core.coherence import MEASURES, deepest_readable
 from allennlp_layer_saliency.data import Data, provenance
 from allennlp_layer_saliency.evaluation.coherence import measure, summary
+from allennlp_layer_saliency.files import write_whole
 from allennlp_layer_saliency.interpreters import LayerSaliency, Prepared
 from allennlp_layer_saliency.interpreters.aggregations import GradientXInput
 from allennlp_layer_saliency.interpreters.lm_heads import LMHead, PretrainedLMHead
@@ -160,8 +161,7 @@ def layers(
     known = provenance(experiment.archive_file, settings, experiment.seed)
     results = {**known, "tau": experiment.tau, **experiment.run(cuda_device)}
     os.makedirs(output, exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(results, file, indent=1, allow_nan=False)
+    write_whole(path, json.dumps(results, indent=1, allow_nan=False).encode())
     _write_csv(results, os.path.join(output, "layers.csv"))
     print_table(results)
     plotted = plot(results, os.path.join(output, "layers.png"))

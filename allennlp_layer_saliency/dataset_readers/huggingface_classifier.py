@@ -108,9 +108,7 @@ class HuggingFaceClassifierReader(DatasetReader):
         if self._tokenizer.is_fast:
             given_spans = [
                 None if number is None else Span(number, start, end)
-                for number, (start, end) in zip(
-                    encoding.sequence_ids(), encoding["offset_mapping"]
-                )
+                for number, (start, end) in zip(encoding.sequence_ids(), encoding["offset_mapping"])
             ]
         special = special_ids(self._tokenizer)
         spans, _ = spans_in(texts, tokens, special, self._tokenizer, given_spans)

@@ -87,6 +87,12 @@ def measure(
             found[name].extend(sums[name])
     if not all(found.values()):
         raise ConfigurationError("there is no text to measure")
+    for name, texts in found.items():
+        if not sum(text[0, -1] for text in texts):
+            raise ConfigurationError(
+                f"{name} speaks of no word piece of these texts: a causal head speaks of the next one, and needs "
+                "texts of two or more"
+            )
     return {name: numpy.stack(texts) for name, texts in found.items()}
 
 

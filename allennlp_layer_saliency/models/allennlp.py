@@ -152,9 +152,7 @@ def tokens_and_offsets(field: TextField, special: Set[int], number: int = 1) -> 
     if isinstance(field, WrittenTextField):
         spans = list(field.spans)
         described[f"texts_{number}"] = list(field.texts)
-    spans = [
-        None if token.text_id in special else span for token, span in zip(field.tokens, spans)
-    ]
+    spans = [None if token.text_id in special else span for token, span in zip(field.tokens, spans)]
     if len(described.get(f"texts_{number}", [])) > 1:
         described[f"segments_{number}"] = [None if span is None else span[0] for span in spans]
     return {

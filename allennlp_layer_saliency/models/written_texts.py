@@ -41,9 +41,12 @@ class WrittenTextField(TextField):
         self.spans = spans
 
     def duplicate(self) -> "WrittenTextField":
-        return WrittenTextField(
+        copied = WrittenTextField(
             list(self.tokens), list(self.texts), list(self.spans), _indexers(self)
         )
+        # As `TextField` does: a copy of an indexed field is indexed.
+        copied._indexed_tokens = self._indexed_tokens
+        return copied
 
 
 def spans_in(

@@ -2,6 +2,7 @@ import csv
 import json
 
 import pytest
+from allennlp.common.checks import ConfigurationError
 
 from allennlp_layer_saliency.commands import compare as compare_command
 from allennlp_layer_saliency.evaluation import comparison
@@ -219,3 +220,28 @@ def test_the_same_seed_gives_the_same_bytes_for_built_ins_too(run, tmp_path):
         run("--limit", "3", folder=folder, interpreters={"smooth": "smooth-gradient"})
     a, b = (tmp_path / folder / "examples.jsonl" for folder in "ab")
     assert a.read_bytes() == b.read_bytes()
+
+
+@pytest.mark.parametrize("changed", ["data", "interpreter"])
+def test_results_of_files_that_have_changed_are_not_shown_again(run, tmp_path, changed):
+    data, interpreter = tmp_path / "data.jsonl", tmp_path / "interpreter.jsonnet"
+    sample = open("fixtures/sst2_sample.jsonl", encoding="utf-8").read().splitlines()
+    data.write_text("\n".join(sample[:2]) + "\n")
+    interpreter.write_text('{"type": "layer-saliency", "layer": 1}')
+    config = {
+        "data": {"path": str(data)},
+        "interpreters": {"ours": str(interpreter), "random": "random"},
+        "metrics": ["comprehensiveness"],
+    }
+    first, _ = run(**config)
+    again, _ = run(**config)
+    assert again == first
+    if changed == "data":
+        data.write_text("\n".join(sample[1:4]) + "\n")
+    else:
+        interpreter.write_text('{"type": "layer-saliency", "layer": 2}')
+    path = data if changed == "data" else interpreter
+    with pytest.raises(ConfigurationError, match=f"holds another comparison .*files: {path}"):
+        run(**config)
+    after, _ = run("--force", **config)
+    assert after["rows"] != first["rows"]

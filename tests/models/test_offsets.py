@@ -1,9 +1,10 @@
 """Tokens and texts side by side; right spans are counted by hand."""
 
 import pytest
-from tests.conftest import byte_level_tokenizer
 
 from allennlp_layer_saliency.models.offsets import aligned
+from tests.conftest import byte_level_tokenizer
+
 
 def slices(text, tokens, kind="pieces"):
     spans, cost = aligned([text], tokens, kind)
@@ -85,7 +86,9 @@ def test_byte_level_pieces_have_the_characters_that_their_bytes_are_of(text):
             assert text[span.start : span.end].strip() == text[start:end].strip()
         else:
             assert text[span.start : span.end].isspace() or span.start == span.end
-    shown = "".join(text[a.end : b.start] + text[max(a.end, b.start) : b.end] for a, b in zip(spans, spans[1:]))
+    shown = "".join(
+        text[a.end : b.start] + text[max(a.end, b.start) : b.end] for a, b in zip(spans, spans[1:])
+    )
     assert text[: spans[0].end] + shown == text
 
 
