@@ -4,7 +4,7 @@ import pytest
 from allennlp.common import Params
 from allennlp.common.checks import ConfigurationError
 
-from allennlp_layer_saliency.data import Data
+from allennlp_layer_saliency.data import Data, parsed
 
 
 @pytest.fixture
@@ -69,3 +69,9 @@ def test_mistakes(predictor, lines):
         list(Data("nowhere").examples(predictor))
     with pytest.raises(ConfigurationError, match="sample must be at least 1"):
         Data(lines, sample=0)
+
+
+def test_a_number_beyond_floats_is_the_lines_own_error():
+    line = parsed('{"sentence": "good", "id": 1e999}', 3)
+    assert "1e999 is beyond the largest number" in line.error and line.number == 3
+    assert parsed('{"sentence": "good", "id": 1e308}', 1)["id"] == 1e308

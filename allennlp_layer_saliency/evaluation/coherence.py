@@ -90,8 +90,8 @@ def measure(
     for name, texts in found.items():
         if not sum(text[0, -1] for text in texts):
             raise ConfigurationError(
-                f"{name} speaks of no word piece of these texts: a causal head speaks of the next one, and needs "
-                "texts of two or more"
+                f"{name} speaks of no word piece of these texts: a causal head speaks of the next piece, and "
+                "needs texts of two or more"
             )
     return {name: numpy.stack(texts) for name, texts in found.items()}
 

@@ -3,8 +3,10 @@ import math
 import numpy
 import pytest
 import torch
+from allennlp.common.checks import ConfigurationError
 
 from allennlp_layer_saliency.core.coherence import MEASURES
+from allennlp_layer_saliency.core.decoding import Decoder
 from allennlp_layer_saliency.evaluation import coherence
 from allennlp_layer_saliency.interpreters import LayerSaliency
 from allennlp_layer_saliency.interpreters.lm_heads import PretrainedLMHead, TiedEmbeddingsLMHead
@@ -124,3 +126,26 @@ def test_intervals_cover_the_mean_as_often_as_they_say():
         low, high = entry["intervals"]["recovery"]
         covered += low <= 0.5 <= high
     assert 85 <= covered <= 100
+
+
+def test_a_causal_head_says_nothing_of_texts_of_one_piece(tmp_path):
+    from tests.models.test_decoder_classifiers import llama_tokenizer, save_classifier
+
+    tokenizer = llama_tokenizer()
+    predictor = save_classifier(tmp_path / "c", "GPT2", tokenizer, pad_token_id=2)
+    interpreter = LayerSaliency(predictor, layer="all")
+    reader = predictor._dataset_reader
+    prepared = interpreter.prepare([reader.text_to_instance("film")])
+    pieces = prepared.instances[0]["tokens"].tokens
+    embeddings = interpreter.transformer.get_input_embeddings().weight.detach()
+    head = Decoder(
+        logits=lambda states: states @ embeddings.t(),
+        vocabulary_size=len(embeddings),
+        hidden_size=embeddings.size(1),
+        causal=True,
+    )
+    # Without the beginning token nothing precedes its one piece.
+    pieces[:] = pieces[-1:]
+    prepared = interpreter.prepare(prepared.instances)
+    with pytest.raises(ConfigurationError, match="head speaks of no word piece of these texts"):
+        coherence.measure(interpreter, {"head": head}, iter([prepared]), tau=3)
