@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
 from allennlp_layer_saliency.core.capture import Tap, capture, evaluation, recorded
+from allennlp_layer_saliency.models.huggingface.loading import mend_numpy_int
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,7 @@ def layers_of(transformer: PreTrainedModel) -> Layers:
         If the architecture is neither known nor recognised.
     """
     encoder = transformer.base_model
+    mend_numpy_int(encoder)
     if encoder.config.is_encoder_decoder and hasattr(encoder, "decoder"):
         encoder = encoder.get_encoder()
     architecture = ARCHITECTURES.get(encoder.config.model_type)
@@ -287,7 +289,9 @@ def _giving(
             continue
         start = min(calls.index(part) for part in blocks[0].modules() if part in given)
         end = calls.index(blocks[-1])
-        words = next(m for m in calls if isinstance(m, torch.nn.Embedding))
+        words = next((m for m in calls if isinstance(m, torch.nn.Embedding)), None)
+        if words is None:
+            return None
         # Some models scale the words' vectors, or add positions, outside of any module: h_0 is the words'
         # vectors alone then.
         embeddings = [words] if given[words].shape == states[0].shape else []

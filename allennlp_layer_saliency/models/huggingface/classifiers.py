@@ -13,6 +13,7 @@ from allennlp_layer_saliency.models.huggingface.folders import (
     config_dict,
     one_line,
 )
+from allennlp_layer_saliency.models.huggingface.loading import mend_numpy_int
 
 
 def load_classifier(
@@ -81,6 +82,7 @@ def usable(model: PreTrainedModel, name: str) -> PreTrainedModel:
             "that chooses one of several classes is wanted"
         )
     config.id2label = {int(index): label for index, label in config.id2label.items()}
+    mend_numpy_int(model)
     return model
 
 

@@ -1,6 +1,6 @@
 """LM heads: each architecture's own, with its base model taken away."""
 
-from typing import Any, List
+from typing import Any, List, Optional
 
 import torch
 from torch import Tensor
@@ -72,7 +72,10 @@ def decoder_from(model: PreTrainedModel, causal: bool = False) -> Decoder:
 class _GivenHiddenStates(torch.nn.Module):
     """In the place of a base model: returns the hidden states that it is given."""
 
-    def forward(self, *_: Any, inputs_embeds: Tensor, **__: Any) -> Any:
+    def forward(self, *others: Any, inputs_embeds: Optional[Tensor] = None, **_: Any) -> Any:
+        if inputs_embeds is None:
+            # Some LM classes hand everything on by position; nothing else was given.
+            (inputs_embeds,) = (other for other in others if isinstance(other, Tensor))
         return _BaseModelOutput(inputs_embeds)
 
 

@@ -1,7 +1,9 @@
 """How weights are loaded."""
 
+import sys
 from typing import Any, Dict
 
+import numpy
 import torch
 from transformers import PreTrainedModel
 
@@ -28,3 +30,22 @@ PreTrainedModel._load_from_state_dict = _load_from_state_dict  # type: ignore[as
 # transformers 4.43 puts a file's weights in the place of the model's own, which parts weights that are one:
 # the bias of some LM heads stays 0 where the file has it under one of its two names.
 PreTrainedModel._supports_param_buffer_assignment = False  # type: ignore[attr-defined]
+
+
+class _NumpyWithInt:
+    """NumPy, with the alias that it lost in 1.24."""
+
+    int = int
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(numpy, name)
+
+
+def mend_numpy_int(model: PreTrainedModel) -> None:
+    """
+    Let a model whose module asks for `numpy.int`, as DeBERTa's second and third version do in transformers
+    before 4.23, run with a NumPy that no longer has it. Nothing but that module sees a difference.
+    """
+    module = sys.modules[type(model).__module__]
+    if getattr(module, "np", None) is numpy and not hasattr(numpy, "int"):
+        module.np = _NumpyWithInt()  # type: ignore[attr-defined]
