@@ -1,5 +1,6 @@
 """What the commands' configurations say of models and data."""
 
+import codecs
 import csv
 import hashlib
 import json
@@ -201,6 +202,7 @@ class Data(FromParams):
             elif self._ending() == ".tsv":
                 yield from _table_rows(self.path, delimiter="\t", quoting=csv.QUOTE_NONE)
             else:
+                _check_encoding(self.path)
                 with open_compressed(self.path, "rb", encoding=None) as lines:
                     for number, line in enumerate(filter(bytes.strip, lines), start=1):
                         yield Input(number, line)
@@ -213,7 +215,23 @@ class Data(FromParams):
             raise ConfigurationError(f"data: {self.path} is damaged or cut off: {error}") from error
 
 
+def _check_encoding(path: str) -> None:
+    """
+    # Raises
+
+    `ConfigurationError`
+        If the file says that it is UTF-16.
+    """
+    with open_compressed(path, "rb", encoding=None) as file:
+        start = file.read(2)
+    if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        raise ConfigurationError(
+            f"data: {path} is UTF-16; UTF-8 is wanted: convert it, for example by `iconv -f UTF-16 -t UTF-8`"
+        )
+
+
 def _table_rows(path: str, **form: Any) -> Iterator[Input]:
+    _check_encoding(path)
     # What is not UTF-8 is told of its row alone.
     with open_compressed(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = csv.reader(file, **form)
@@ -274,6 +292,8 @@ def _is_json(value: Any) -> bool:
 
 def parsed(line: str, number: int) -> Line:
     """A line of JSON, whatever it holds."""
+    # Some editors begin a file with a mark of its byte order.
+    line = line.lstrip("\ufeff")
     try:
         content = json.loads(line, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:

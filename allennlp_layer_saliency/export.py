@@ -6,6 +6,7 @@ An explanation here is an output of the `saliency` predictor: a line of what `al
 or what `read_run` gives of a folder of `allennlp saliency run`.
 """
 
+import json
 import re
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence
 
@@ -69,7 +70,7 @@ def from_frame(frame: pandas.DataFrame) -> List[JsonDict]:
         line: JsonDict = {
             name: first[column]
             for name, column in (("id", "id"), ("gold_label", "gold_label"), ("label", "predicted"))
-            if not pandas.isna(first[column])
+            if first[column] is not None
         }
         line["saliency"] = {
             name: _instance(of_instance)
@@ -88,6 +89,7 @@ def write_frame(frame: pandas.DataFrame, path: str) -> None:
     `ValueError`
         If the ending is another.
     """
+    frame = frame.assign(id=frame["id"].map(_id_to_text).astype(object))
     if path.endswith(".csv"):
         frame.to_csv(path, index=False)
     elif path.endswith(".parquet"):
@@ -99,7 +101,7 @@ def write_frame(frame: pandas.DataFrame, path: str) -> None:
 def read_frame(path: str) -> pandas.DataFrame:
     """The table that `write_frame` wrote."""
     if path.endswith(".parquet"):
-        return _typed(pandas.read_parquet(path))
+        return _with_ids(_typed(pandas.read_parquet(path)))
     frame = pandas.read_csv(
         path,
         # A token may well be "NA", "null" or "1e5"; pandas' own missing floats are read inexactly.
@@ -111,7 +113,7 @@ def read_frame(path: str) -> pandas.DataFrame:
         na_values={name: [""] for name in COLUMNS if name != "token"},
         float_precision="round_trip",
     )
-    return _typed(frame)
+    return _with_ids(_typed(frame))
 
 
 def to_thermostat(
@@ -365,8 +367,34 @@ def _typed(frame: pandas.DataFrame) -> pandas.DataFrame:
     for name, kind in COLUMNS.items():
         if kind == "object":
             frame[name] = frame[name].where(frame[name].notna(), None)
-    ids = frame["id"].dropna()
-    # CSV does not tell 7 from "7"; numbers they are if all of them are.
-    if len(ids) and all(isinstance(i, str) and i.isdecimal() and str(int(i)) == i for i in ids):
-        frame["id"] = frame["id"].map(lambda i: None if i is None else int(i))
     return frame
+
+
+def _with_ids(frame: pandas.DataFrame) -> pandas.DataFrame:
+    ids = [_id_from_text(text) for text in frame["id"]]
+    # Not as an array of its own, which would take lists apart.
+    return frame.assign(id=pandas.Series(ids, index=frame.index, dtype=object))
+
+
+def _id_to_text(id_: Any) -> Optional[str]:
+    """
+    An id as a column of text can hold it: as it is, or as JSON if it is no string or could be taken for JSON.
+    So 8 and "8" stay what they are, and lists are possible.
+    """
+    if id_ is None or (isinstance(id_, str) and _id_from_text(id_) is id_):
+        return id_
+    return json.dumps(id_)
+
+
+def _id_from_text(text: Optional[str]) -> Any:
+    """The reverse of `_id_to_text`."""
+    if text is None:
+        return None
+    try:
+        return json.loads(text, parse_constant=_not_json)
+    except (RecursionError, ValueError):
+        return text
+
+
+def _not_json(name: str) -> None:
+    raise ValueError(name)

@@ -75,3 +75,18 @@ def test_a_number_beyond_floats_is_the_lines_own_error():
     line = parsed('{"sentence": "good", "id": 1e999}', 3)
     assert "1e999 is beyond the largest number" in line.error and line.number == 3
     assert parsed('{"sentence": "good", "id": 1e308}', 1)["id"] == 1e308
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"sentence": "good"}\n{"sentence": "bad"}\n')
+    lines = [item.read() for item in Data(str(path)).inputs()]
+    assert [(line["sentence"], line.error) for line in lines] == [("good", None), ("bad", None)]
+
+
+@pytest.mark.parametrize("name", ["data.csv", "data.jsonl"])
+def test_utf_16_is_named(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("sentence\ngood\n", encoding="utf-16")
+    with pytest.raises(ConfigurationError, match="is UTF-16; UTF-8 is wanted"):
+        list(Data(str(path)).inputs())

@@ -203,3 +203,15 @@ def test_one_of_thermostats_own_names(thermostat, predictor, roberta_folder, tmp
     _, dataset = to_thermostat([output], roberta_folder, LABELS, "imdb-roberta-lig")
     with pytest.raises(ValueError, match="imdb-roberta-lig are .'neg', 'pos'. in Thermostat"):
         export.make_known_to_thermostat(dataset)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("ids", [["8", "007"], [8, "8", None], [["a", 1], {"b": 2}, "NaN"]])
+def test_ids_stay_what_they_are(tmp_path, ids, ending):
+    lines = texts(len(ids), 1)
+    for line, id_ in zip(lines, ids):
+        line["id"] = id_
+    assert [line.get("id") for line in export.from_frame(export.to_frame(lines))] == ids
+    path = str(tmp_path / f"out.{ending}")
+    export.write_frame(export.to_frame(lines), path)
+    assert [line.get("id") for line in export.from_frame(export.read_frame(path))] == ids

@@ -53,16 +53,17 @@ class Rationales(FromParams):
                     raise ConfigurationError(
                         f"{path}, line {number}: a tree is wanted, such as (3 (2 a) (4 joy))"
                     )
-                words = [(_plain(word), int(label)) for label, word in leaves]
+                words = [(_plain(_unescaped(word)), int(label)) for label, word in leaves]
                 self._trees["".join(word for word, _ in words)] = words
 
     def words(self, text: str) -> Optional[List[Word]]:
         """The text's words with their labels; None if there is no tree of it."""
-        key = "".join(text.lower().split())
+        # Each letter of the key, and where it comes from: some are two in lower case.
+        letters = [(small, i) for i, letter in enumerate(text) for small in _plain(letter)]
+        key = "".join(small for small, _ in letters)
         if key not in self._trees:
             return None
-        # Where each character that is not white space is in the text.
-        places = [i for i, character in enumerate(text) if not character.isspace()]
+        places = [i for _, i in letters]
         words, start = [], 0
         for word, label in self._trees[key]:
             end = start + len(word)
@@ -133,7 +134,12 @@ def plausibility(scores: Sequence[float], human: Sequence[bool]) -> Dict[str, fl
     }
 
 
-def _plain(word: str) -> str:
+def _unescaped(word: str) -> str:
     for escaped, plain in _ESCAPES:
         word = word.replace(escaped, plain)
-    return "".join(word.lower().split())
+    return word
+
+
+def _plain(word: str) -> str:
+    # Letter by letter: what a letter becomes may depend on those beside it.
+    return "".join("".join(letter.lower().split()) for letter in word)

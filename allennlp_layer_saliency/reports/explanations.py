@@ -2,10 +2,12 @@
 
 import json
 import os
+from collections import Counter
 from typing import (
     Any,
     Callable,
     Dict,
+    Iterable,
     Iterator,
     List,
     Mapping,
@@ -64,7 +66,7 @@ def read(path: str) -> Iterator[Text]:
         If a line is neither an explanation nor an error record.
     """
     with open(path, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(_decoded(lines, path), start=1):
             try:
                 content = json.loads(line)
                 known = "saliency" in content or "error" in content or "scores" in content
@@ -78,13 +80,28 @@ def read(path: str) -> Iterator[Text]:
             yield Text(number, content)
 
 
+def _decoded(lines: Iterable[str], path: str) -> Iterator[str]:
+    """
+    # Raises
+
+    `ConfigurationError`
+        If the file is not UTF-8.
+    """
+    try:
+        yield from lines
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"{path} is not UTF-8, as explanations are written ({error.reason} at byte {error.start})"
+        ) from error
+
+
 def compact(files: Mapping[str, Sequence[Text]]) -> JsonDict:
     """
     # Parameters
 
     files : `Mapping[str, Sequence[Text]]`
-        For each source (an interpreter) its explanations. The same text has the same number, or the
-        same `id`, in each.
+        For each source (an interpreter) its explanations. The same text has the same number in each, or
+        the same `id`; if several texts of a source share one, they are told apart by their order.
 
     # Returns
 
@@ -96,8 +113,14 @@ def compact(files: Mapping[str, Sequence[Text]]) -> JsonDict:
     pieces = Pieces()
     texts: Dict[Any, JsonDict] = {}
     for source, lines in enumerate(files.values()):
+        seen: Dict[str, int] = Counter()
         for number, line in lines:
-            key = json.dumps(line["id"]) if "id" in line else number
+            key: Any = number
+            if "id" in line:
+                # Of a source's lines with one id each is a text of its own.
+                id_ = json.dumps(line["id"], sort_keys=True)
+                seen[id_] += 1
+                key = (id_, seen[id_])
             text = texts.setdefault(key, {"n": line.get("line", number), "views": []})
             for name, value in (
                 ("id", line.get("id")),

@@ -6,11 +6,11 @@ wrote:
 """
 
 import argparse
-import json
 import os
 import re
 from typing import Dict, Iterator, Tuple
 
+from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
 from rich.console import CONSOLE_SVG_FORMAT, Console
 from rich.text import Text
@@ -24,6 +24,7 @@ from allennlp_layer_saliency.display import (
     text_numbers,
     token_names,
 )
+from allennlp_layer_saliency.reports.explanations import read
 
 # How many tokens or words are listed.
 SHOWN = 5
@@ -104,11 +105,13 @@ def main() -> None:
     if not os.path.isfile(args.output_file):
         raise SystemExit(f"no file {args.output_file}")
     console = Console(record=args.svg is not None, width=100 if args.svg else None, highlight=False)
-    with open(args.output_file, encoding="utf-8") as lines:
-        for line in lines:
-            for text in render(json.loads(line)):
+    try:
+        for _, line in read(args.output_file):
+            for text in render(line):
                 console.print(text)
             console.print()
+    except ConfigurationError as error:
+        raise SystemExit(str(error)) from error
     if args.svg:
         # Without the web fonts of rich's template: a picture must not need the network.
         template = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)

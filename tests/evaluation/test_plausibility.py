@@ -68,3 +68,10 @@ def test_mistakes(tmp_path):
         Rationales(str(path))
     with pytest.raises(ConfigurationError, match="format must be"):
         Rationales(str(path), "eraser")
+
+
+def test_letters_that_are_two_in_lower_case(tmp_path):
+    path = tmp_path / "trees.txt"
+    path.write_text("(3 (2 \u0130stanbul) (4 joy))\n", encoding="utf-8")
+    words = Rationales(str(path)).words("\u0130stanbul joy")
+    assert words == [Word(0, 8, 2), Word(9, 12, 4)]

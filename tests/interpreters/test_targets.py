@@ -1,3 +1,6 @@
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 from allennlp.common import Params
@@ -12,6 +15,7 @@ from allennlp_layer_saliency.interpreters.targets import (
     tagged_spans,
     target_type,
 )
+from allennlp_layer_saliency.models.allennlp import metrics_preserved
 from tests.conformance import rows
 
 
@@ -235,3 +239,58 @@ def test_a_word_can_be_named(tmp_path):
     assert result["instance_1"]["target"]["contrast"] == "bad"
     with pytest.raises(ConfigurationError, match="no class 'nothing'; .* and .* more"):
         explain(rows.masked_words, tmp_path / "again", target_class="nothing")
+
+
+def test_metrics_in_dicts_and_lists_are_as_before(tmp_path):
+    """A tagger keeps its accuracies in a dict."""
+    predictor, lines = rows.tagger(["O", "I-PER"], 5, type="simple_tagger")(tmp_path)
+    model = predictor._model
+    held = list(model.metrics.values())
+    before = [copy.deepcopy(vars(metric)) for metric in held]
+    assert held
+    with metrics_preserved(model):
+        for metric in held:
+            metric(
+                torch.rand(1, 2, 2), torch.zeros(1, 2, dtype=torch.long), torch.ones(1, 2).bool()
+            )
+        assert [vars(metric) for metric in held] != before
+    assert [vars(metric) for metric in held] == before
+    assert all(a is b for a, b in zip(held, model.metrics.values()))
+
+
+def test_positions_are_decoded_once_for_all_spans(tmp_path):
+    predictor, lines = rows.tagger(["LOC", "PER"], 5, type="simple_tagger")(tmp_path)
+    interpreter = SaliencyInterpreter.from_params(
+        Params({"type": "decoded-layer-saliency", "lm_head": {"type": "tied-embeddings"}}),
+        predictor=predictor,
+    )
+    decoder, positions = interpreter._decoder, []
+
+    def counted(hidden_states):
+        positions.append(len(hidden_states))
+        return decoder.logits(hidden_states)
+
+    interpreter._decoder = replace(decoder, logits=counted)
+    (out,) = interpreter.saliency_interpret_batch_json([lines[0]])
+    assert len(out) > 1
+    assert sum(positions) == len(out["instance_1"]["pieces_1"])
+
+
+def test_a_tokenizer_is_asked_for_its_size_once_a_batch(tmp_path, monkeypatch):
+    predictor, lines = rows.tagger(["LOC", "PER"], 5, type="simple_tagger")(tmp_path)
+    interpreter = SaliencyInterpreter.from_params(
+        Params(
+            {
+                "type": "decoded-layer-saliency",
+                "layer": "all",
+                "lm_head": {"type": "tied-embeddings"},
+            }
+        ),
+        predictor=predictor,
+    )
+    asked, kind = [], type(interpreter.tokenizer)
+    own = kind.__len__
+    monkeypatch.setattr(kind, "__len__", lambda self: asked.append(1) or own(self))
+    interpreter.saliency_interpret_batch_json([lines[0]])
+    # Once by us; the indexer may ask for each text.
+    assert len(asked) <= 2

@@ -10,7 +10,13 @@ from allennlp.commands import main
 from allennlp.common.checks import ConfigurationError
 
 from allennlp_layer_saliency.reports import page
-from allennlp_layer_saliency.reports.explanations import STEPS, Text, compact, of_comparison
+from allennlp_layer_saliency.reports.explanations import (
+    STEPS,
+    Text,
+    compact,
+    of_comparison,
+    read,
+)
 from benchmarks.report_page import synthetic
 from tests.conftest import ROOT
 
@@ -243,3 +249,18 @@ def test_mistakes(tmp_path):
     (tmp_path / "layers.json").write_text("{")
     with pytest.raises(ConfigurationError, match="is not valid JSON"):
         page.page([str(tmp_path)])
+
+
+def test_texts_that_share_an_id_stay_two_texts():
+    first, second = line(1, id="a", label="negative"), line(2, id="a", label="positive")
+    both = [Text(1, first), Text(2, second)]
+    found = compact({"ours": both, "theirs": both})["texts"]
+    assert [text["predicted"] for text in found] == ["negative", "positive"]
+    assert [[view["source"] for view in text["views"]] for text in found] == [[0, 1], [0, 1]]
+
+
+def test_a_file_that_is_not_utf_8_is_named(tmp_path):
+    path = tmp_path / "out.jsonl"
+    path.write_bytes(b'{"label": "caf\xe9", "error": "none"}\n')
+    with pytest.raises(ConfigurationError, match="out.jsonl is not UTF-8"):
+        list(read(str(path)))

@@ -117,3 +117,11 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["terminal", str(tmp_path / "nothing.jsonl")])
     with pytest.raises(SystemExit, match="no file .*nothing.jsonl"):
         terminal.main()
+
+
+def test_a_file_that_is_not_utf_8_is_one_line(tmp_path, monkeypatch):
+    path = tmp_path / "out.jsonl"
+    path.write_bytes(b'{"label": "caf\xe9", "error": "none"}\n')
+    monkeypatch.setattr(sys, "argv", ["terminal", str(path)])
+    with pytest.raises(SystemExit, match="out.jsonl is not UTF-8"):
+        terminal.main()
