@@ -11,7 +11,7 @@ from allennlp.data.fields import TextField
 from allennlp_layer_saliency.core.capture import evaluation
 from allennlp_layer_saliency.core.faithfulness import Perturbation
 from allennlp_layer_saliency.interpreters import LayerInterpreter
-from allennlp_layer_saliency.interpreters.targets import Target
+from allennlp_layer_saliency.interpreters.targets import ModelTarget
 from allennlp_layer_saliency.models.allennlp import (
     index,
     metrics_preserved,
@@ -72,7 +72,7 @@ class PerturbedPredictions:
         self._model = interpreter.predictor._model
         self._reader = interpreter.predictor._dataset_reader
         self._kind = kind
-        self.target = Target(self._model, "logit", None, None)
+        self.target = ModelTarget(self._model, "logit", None, None)
 
     def tokens(self, instance: Instance) -> Tokens:
         """

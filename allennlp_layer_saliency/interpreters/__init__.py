@@ -12,7 +12,7 @@ from allennlp_layer_saliency.interpreters.decoded import DecodedLayerSaliency
 from allennlp_layer_saliency.interpreters.projected import (
     ProjectedGradientSaliency,
 )
-from allennlp_layer_saliency.interpreters.targets import class_labels
+from allennlp_layer_saliency.interpreters.targets import Target, class_labels
 from allennlp_layer_saliency.interpreters.undecoded import LayerSaliency
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "Prepared",
     "ProjectedGradientSaliency",
     "RandomSaliency",
+    "Target",
     "class_labels",
 ]

@@ -30,7 +30,7 @@ from allennlp_layer_saliency.interpreters.output import (
     layer_to_json,
     several_layers,
 )
-from allennlp_layer_saliency.interpreters.targets import target_type
+from allennlp_layer_saliency.interpreters.targets import Target, as_target, target_type
 from allennlp_layer_saliency.interpreters.traced_batch import TracedBatch
 from allennlp_layer_saliency.models.allennlp import (
     add_word_pieces,
@@ -99,8 +99,8 @@ class LayerInterpreter(SaliencyInterpreter):
         layers.json of `allennlp saliency layers`, or the folder with it.
     aggregation : `FeatureAggregation`, optional
         g, where the interpreter has one.
-    target : `str`
-        The explained score: "logit" or "log-probability".
+    target : `Union[str, Target]`
+        The explained score: "logit", "log-probability", or a registered `Target`.
     target_class : `Union[str, int]`, optional
         The explained class by label or index. Left out: the predicted one.
     contrast_class : `Union[str, int]`, optional
@@ -134,7 +134,7 @@ class LayerInterpreter(SaliencyInterpreter):
         layer: Union[int, str, List[int]],
         coherence: Optional[str],
         aggregation: Optional[FeatureAggregation],
-        target: str,
+        target: Union[str, Target],
         target_class: Optional[Union[str, int]],
         contrast_class: Optional[Union[str, int]],
         special_tokens: str,
@@ -150,7 +150,7 @@ class LayerInterpreter(SaliencyInterpreter):
         self._autocast = _autocast_type(autocast, self._model)
         self._special_tokens = special_tokens
         self._word_aggregation = word_aggregation
-        kind_of_target = target_type(self._model)
+        target_type(self._model)  # refuses what has no single score
         try:
             check_special_tokens(special_tokens)
             check_word_aggregation(word_aggregation)
@@ -162,7 +162,7 @@ class LayerInterpreter(SaliencyInterpreter):
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
         add_word_pieces(self._model, self._indexer)
-        self._target = kind_of_target(self._model, target, target_class, contrast_class)
+        self._target = as_target(target).of(self._model, target_class, contrast_class)
         self.tokenizer = self._indexer._tokenizer
         last_layer = len(self.hf_layers.taps) - 1
         known = None if coherence is None else CoherenceFile.read(coherence, last_layer)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from allennlp_layer_saliency.core.paths import LayerState, Weights, seeded
 from allennlp_layer_saliency.interpreters.aggregations import BASELINES, FeatureAggregation
+from allennlp_layer_saliency.interpreters.targets import Target
 from allennlp_layer_saliency.interpreters.undecoded import LayerSaliency
 
 # What is given to `attribute` unless `arguments` says otherwise: Thermostat's settings.
@@ -188,7 +189,7 @@ class CaptumSaliency(LayerSaliency):
         baseline: str = "mask",
         seed: int = 0,
         layer: Union[int, str, List[int]] = 0,
-        target: str = "logit",
+        target: Union[str, Target] = "logit",
         target_class: Optional[Union[str, int]] = None,
         contrast_class: Optional[Union[str, int]] = None,
         special_tokens: str = "keep",

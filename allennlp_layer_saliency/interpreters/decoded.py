@@ -15,6 +15,7 @@ from allennlp_layer_saliency.interpreters.aggregations import (
 )
 from allennlp_layer_saliency.interpreters.decoding import DecodingInterpreter, most_salient
 from allennlp_layer_saliency.interpreters.lm_heads import LMHead
+from allennlp_layer_saliency.interpreters.targets import Target
 from allennlp_layer_saliency.models.text_layout import Inputs
 
 
@@ -42,8 +43,8 @@ class DecodedLayerSaliency(DecodingInterpreter):
     normalise : `str`, optional (default = `"input"`)
         "input": what comes out of a position is shared out among the input's pieces, and saliency is
         conserved. "vocabulary": each piece takes the probability that the head gives it.
-    target : `str`, optional (default = `"logit"`)
-        The explained score: "logit" or "log-probability".
+    target : `Union[str, Target]`, optional (default = `"logit"`)
+        The explained score: "logit", "log-probability", or a registered `Target`.
     target_class : `Union[str, int]`, optional
         The explained class, by label or index. Left out: the predicted one.
     contrast_class : `Union[str, int]`, optional
@@ -73,7 +74,7 @@ class DecodedLayerSaliency(DecodingInterpreter):
         lm_head: Optional[LMHead] = None,
         tau: Optional[int] = None,
         normalise: str = "input",
-        target: str = "logit",
+        target: Union[str, Target] = "logit",
         target_class: Optional[Union[str, int]] = None,
         contrast_class: Optional[Union[str, int]] = None,
         special_tokens: str = "zero",

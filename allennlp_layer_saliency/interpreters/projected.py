@@ -12,6 +12,7 @@ from allennlp_layer_saliency.core.paths import LayerState
 from allennlp_layer_saliency.core.scoring import lost, projected_contributions
 from allennlp_layer_saliency.interpreters.decoding import DecodingInterpreter, most_salient
 from allennlp_layer_saliency.interpreters.lm_heads import LMHead
+from allennlp_layer_saliency.interpreters.targets import Target
 from allennlp_layer_saliency.models.text_layout import Inputs
 
 
@@ -41,7 +42,7 @@ class ProjectedGradientSaliency(DecodingInterpreter):
         lm_head: Optional[LMHead] = None,
         tau: Optional[int] = None,
         normalise: str = "input",
-        target: str = "logit",
+        target: Union[str, Target] = "logit",
         target_class: Optional[Union[str, int]] = None,
         contrast_class: Optional[Union[str, int]] = None,
         special_tokens: str = "zero",

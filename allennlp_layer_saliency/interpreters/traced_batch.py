@@ -12,7 +12,7 @@ from torch import Tensor
 from allennlp_layer_saliency.core.capture import capture, mixed, recorded
 from allennlp_layer_saliency.core.paths import LayerState
 from allennlp_layer_saliency.core.resume import resume
-from allennlp_layer_saliency.interpreters.targets import Choice, Target
+from allennlp_layer_saliency.interpreters.targets import Choice, ModelTarget
 from allennlp_layer_saliency.models.allennlp import metrics_preserved, predictions, repeated
 from allennlp_layer_saliency.models.huggingface import Layers, without_cache
 from allennlp_layer_saliency.models.text_layout import Inputs, TextLayout
@@ -25,7 +25,7 @@ class TracedBatch:
     model : `Model`
     hf_layers : `Layers`
         Of the model's transformer.
-    target : `Target`
+    target : `ModelTarget`
     layers : `Sequence[int]`
         The layers that are looked at.
     instances : `List[Instance]`
@@ -61,7 +61,7 @@ class TracedBatch:
         self,
         model: Model,
         hf_layers: Layers,
-        target: Target,
+        target: ModelTarget,
         layers: Sequence[int],
         instances: List[Instance],
         tensors: Dict[str, Any],

@@ -12,6 +12,7 @@ from allennlp_layer_saliency.interpreters.aggregations import (
     default_aggregation,
 )
 from allennlp_layer_saliency.interpreters.base import LayerInterpreter
+from allennlp_layer_saliency.interpreters.targets import Target
 from allennlp_layer_saliency.models.text_layout import Inputs
 
 
@@ -35,8 +36,8 @@ class LayerSaliency(LayerInterpreter):
     aggregation : `FeatureAggregation`, optional
         g: from hidden states and gradients to one weight per position. Left out: `integrated-gradients`
         with one step, at the midpoint between a masked input's state and the input's.
-    target : `str`, optional (default = `"logit"`)
-        The explained score: "logit" or "log-probability".
+    target : `Union[str, Target]`, optional (default = `"logit"`)
+        The explained score: "logit", "log-probability", or a registered `Target`.
     target_class : `Union[str, int]`, optional
         The explained class, by label or index. Left out: the predicted one.
     contrast_class : `Union[str, int]`, optional
@@ -60,7 +61,7 @@ class LayerSaliency(LayerInterpreter):
         predictor: Predictor,
         layer: Union[int, str, List[int]] = 1,
         aggregation: Optional[FeatureAggregation] = None,
-        target: str = "logit",
+        target: Union[str, Target] = "logit",
         target_class: Optional[Union[str, int]] = None,
         contrast_class: Optional[Union[str, int]] = None,
         special_tokens: str = "keep",

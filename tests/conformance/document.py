@@ -42,6 +42,27 @@ shape (batch, classes). `target: "log-probability"` takes each logit's log-softm
 the positions, for `transformer_qa`) in place of the logit. With `contrast_class`, where `target_class`
 is allowed, that class's score is subtracted.
 
+`target` also takes a score of your own, registered in a module that `--include-package` names:
+
+```python
+from allennlp_layer_saliency.interpreters import Target
+
+
+@Target.register("margin")
+class Margin(Target):
+    """How far the most probable class's logit is ahead of the next one's."""
+
+    def score(self, outputs):
+        # Shape: (batch, 2)
+        best = outputs["logits"].topk(2).values
+        return best[:, 0] - best[:, 1]
+```
+
+Then `target: "margin"`, or `target: {type: "margin", ...}` with arguments of its constructor, explains it,
+with one `instance_1` for each input; its `label` and `kind` are the registered name. From Python an
+object does as well: `target=Margin()`. `score` must be a differentiable function of `outputs`, what the model's `forward`
+returns, and an instance's score may depend on that instance only.
+
 Several texts of an instance are numbered in the order of its fields, and explained together: a position
 of one may give saliency to word pieces of another. Each text's `grad_input_k` sums to 1.
 

@@ -11,6 +11,7 @@ from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 
 from allennlp_layer_saliency.interpreters.targets import (
     Choice,
+    ModelTarget,
     Target,
     tagged_spans,
     target_type,
@@ -35,7 +36,7 @@ OUTPUTS = {"logits": torch.tensor([[1.0, 3.0, 2.0], [0.0, -1.0, -2.0]])}
 
 def scores(**settings):
     arguments = {"kind": "logit", "target_class": None, "contrast_class": None, **settings}
-    target = Target(Labelled("a", "b", "c"), **arguments)
+    target = ModelTarget(Labelled("a", "b", "c"), **arguments)
     choices = target.choose(OUTPUTS, [{}, {}], [None, None])
     return target.scores(OUTPUTS, target.terms(choices, CPU)).tolist(), [
         c.description for (c,) in choices
@@ -57,7 +58,7 @@ def test_hand_computed_scores():
 
 
 def test_scores_of_several_positions_targets_and_copies():
-    target = Target(Labelled("a", "b"), "logit", None, None)
+    target = ModelTarget(Labelled("a", "b"), "logit", None, None)
     # Two instances with two and one explained scores, of three positions and two classes.
     logits = torch.arange(12.0).reshape(2, 3, 2)
     target.logits = lambda outputs: outputs
@@ -92,7 +93,7 @@ def test_what_does_not_exist_is_refused(settings, message):
 
 
 def test_a_model_without_logits_is_refused():
-    target = Target(Labelled("a"), "logit", None, None)
+    target = ModelTarget(Labelled("a"), "logit", None, None)
     with pytest.raises(ConfigurationError, match="`logits` .*; this model's has loss, probs"):
         target.logits({"probs": torch.ones(1, 2), "loss": torch.ones(1)})
 

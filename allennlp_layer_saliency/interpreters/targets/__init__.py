@@ -1,0 +1,20 @@
+"""The score y_c that is explained, for each kind of model."""
+
+from allennlp_layer_saliency.interpreters.targets.base import Choice, ModelTarget, class_labels
+from allennlp_layer_saliency.interpreters.targets.models import (
+    REFUSED,
+    tagged_spans,
+    target_type,
+)
+from allennlp_layer_saliency.interpreters.targets.registered import Target, as_target
+
+__all__ = [
+    "REFUSED",
+    "Choice",
+    "ModelTarget",
+    "Target",
+    "as_target",
+    "class_labels",
+    "tagged_spans",
+    "target_type",
+]

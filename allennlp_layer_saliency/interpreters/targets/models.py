@@ -1,0 +1,215 @@
+"""What is explained of each kind of AllenNLP's models."""
+
+from typing import Any, Dict, List, Optional, Tuple, Type
+
+import torch
+from allennlp.common.checks import ConfigurationError
+from allennlp.common.util import JsonDict
+from allennlp.data import Instance
+from allennlp.models import Model
+from torch import Tensor
+
+from allennlp_layer_saliency.core.capture import recorded
+from allennlp_layer_saliency.interpreters.targets.base import Choice, ClassName, ModelTarget
+from allennlp_layer_saliency.models.allennlp import text_fields
+
+
+class _FixedTarget(ModelTarget):
+    """Of a model whose predictions alone are explained."""
+
+    def _class_index(self, argument: str, name: ClassName) -> None:
+        if name is not None:
+            raise ConfigurationError(
+                f"{argument} is for classifiers and language models; of {type(self.model).__name__} the "
+                "predictions are explained"
+            )
+
+
+class TagTarget(_FixedTarget):
+    """
+    A tagger's predicted spans: the sum of the logits (of a CRF: the emissions) of the span's tags.
+    """
+
+    def logits(self, outputs: Dict[str, Any]) -> Tensor:
+        return outputs["logits"]
+
+    def choose(
+        self, outputs: Dict[str, Any], predictions: List[JsonDict], instances: List[Instance]
+    ) -> List[List[Choice]]:
+        namespace = self.model.label_namespace
+        index = self.model.vocab.get_token_to_index_vocabulary(namespace)
+        return [
+            [
+                Choice(
+                    positions=list(range(start, end + 1)),
+                    classes=[index[tag] for tag in tags[start : end + 1]],
+                    description={"label": label, "kind": self.kind, "span": [start, end]},
+                )
+                for label, start, end in tagged_spans(tags, "O" in index)
+            ]
+            for tags in (
+                self.prediction(prediction, instance)["tags"]
+                for prediction, instance in zip(predictions, instances)
+            )
+        ]
+
+    def prediction(self, prediction: JsonDict, instance: Instance) -> JsonDict:
+        (field,) = text_fields(instance).values()
+        return {
+            key: value[: len(field.tokens)] if isinstance(value, list) else value
+            for key, value in prediction.items()
+        }
+
+
+class SpanTarget(_FixedTarget):
+    """A reader's predicted answer: the logits of its start and of its end, one after the other."""
+
+    def logits(self, outputs: Dict[str, Any]) -> Tensor:
+        return torch.stack([outputs["span_start_logits"], outputs["span_end_logits"]], dim=1)
+
+    def choose(
+        self, outputs: Dict[str, Any], predictions: List[JsonDict], instances: List[Instance]
+    ) -> List[List[Choice]]:
+        from allennlp_models.rc.models.utils import get_best_span
+
+        start, end = self.logits(outputs).detach().float().unbind(1)
+        return [
+            [
+                Choice(
+                    positions=[which],
+                    classes=[token],
+                    description={
+                        "label": ("start", "end")[which],
+                        "kind": self.kind,
+                        "position": token,
+                        "answer": prediction.get("best_span_str"),
+                    },
+                )
+                for which, token in enumerate(span)
+            ]
+            for span, prediction in zip(get_best_span(start, end).tolist(), predictions)
+        ]
+
+
+# AllenNLP's language models give probabilities of their best guesses only.
+_HEAD_LOGITS = "lm_head_logits"
+
+
+class WordTarget(ModelTarget):
+    """A masked language model's prediction at each mask."""
+
+    def forward(self, tensors: Dict[str, Any]) -> Dict[str, Any]:
+        with recorded(self.model._language_model_head) as outputs:
+            return {**self.model(**tensors), _HEAD_LOGITS: outputs[0][1]}
+
+    def public(self, outputs: Dict[str, Any]) -> Dict[str, Any]:
+        return {name: output for name, output in outputs.items() if name != _HEAD_LOGITS}
+
+    def logits(self, outputs: Dict[str, Any]) -> Tensor:
+        return outputs[_HEAD_LOGITS]
+
+    def choose(
+        self, outputs: Dict[str, Any], predictions: List[JsonDict], instances: List[Instance]
+    ) -> List[List[Choice]]:
+        return [
+            [
+                self._chosen(i, predicted[i], position=field.sequence_index)
+                for i, field in enumerate(instance["mask_positions"])
+            ]
+            for predicted, instance in zip(self.logits(outputs).argmax(-1).tolist(), instances)
+        ]
+
+    def labels(self) -> Dict[int, str]:
+        return self.model.vocab.get_index_to_token_vocabulary(self.model._target_namespace)
+
+
+class NextWordTarget(WordTarget):
+    """A language model's predicted next word."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        # NextTokenLM reads the last position of the batch, which may be padding.
+        self.equal_lengths = True
+
+    def logits(self, outputs: Dict[str, Any]) -> Tensor:
+        return outputs[_HEAD_LOGITS].unsqueeze(1)
+
+    def choose(
+        self, outputs: Dict[str, Any], predictions: List[JsonDict], instances: List[Instance]
+    ) -> List[List[Choice]]:
+        return ModelTarget.choose(self, outputs, predictions, instances)
+
+
+# By the name of a model's class or of one it inherits from.
+_TARGETS = {
+    "CrfTagger": TagTarget,
+    "MaskedLanguageModel": WordTarget,
+    "NextTokenLM": NextWordTarget,
+    "SimpleTagger": TagTarget,
+    "TransformerQA": SpanTarget,
+}
+
+# By where a model's class is defined: what has no single score, or no Hugging Face transformer.
+REFUSED = {
+    "allennlp.models.multitask": "several tasks at once",
+    "allennlp_models.classification.models.transformer_classification_tt": "the transformer toolkit",
+    "allennlp_models.coref": "coreference resolution",
+    "allennlp_models.generation": "text generation",
+    "allennlp_models.mc": "multiple choice",
+    "allennlp_models.structured_prediction": "semantic role labelling and parsing",
+    "allennlp_models.vision": "images",
+}
+
+
+def target_type(model: Model) -> Type[ModelTarget]:
+    """
+    Which scores of models of this kind are explained.
+
+    # Raises
+
+    `ConfigurationError`
+        If the model's kind is not supported.
+    """
+    for parent in type(model).__mro__:
+        if parent.__name__ in _TARGETS:
+            return _TARGETS[parent.__name__]
+        for module, what in REFUSED.items():
+            if parent.__module__.startswith(module):
+                raise ConfigurationError(
+                    f"{type(model).__name__} is not supported ({what}); classifiers, taggers, "
+                    "transformer_qa, masked_language_model and next_token_lm are"
+                )
+    return ModelTarget
+
+
+def tagged_spans(tags: List[str], outside: bool) -> List[Tuple[str, int, int]]:
+    """
+    The spans in a sequence of tags: label, first and last token.
+
+    For BIO, IOB1, BIOUL, BMES and IO tags alike: a span ends where its label does, and where a prefix
+    says so. Where no tag means "outside a span" (`outside` false), each token is a span of its own.
+    """
+    if not outside:
+        return [(tag, i, i) for i, tag in enumerate(tags)]
+    spans: List[Tuple[str, int, int]] = []
+    open_label: Optional[str] = None
+    for i, tag in enumerate(tags):
+        prefix, label = _split_tag(tag)
+        if label is None:
+            open_label = None
+            continue
+        if label == open_label and prefix not in ("B", "U", "S"):
+            spans[-1] = (label, spans[-1][1], i)
+        else:
+            spans.append((label, i, i))
+        open_label = None if prefix in ("L", "E", "U", "S") else label
+    return spans
+
+
+def _split_tag(tag: str) -> Tuple[str, Optional[str]]:
+    """A tag's prefix, if it has one, and its label; None for outside."""
+    if tag == "O":
+        return "", None
+    if len(tag) > 1 and tag[1] == "-" and tag[0] in "BILUSME":
+        return tag[0], tag[2:]
+    return "", tag
