@@ -99,7 +99,7 @@ class LayerInterpreter(SaliencyInterpreter):
         layers.json of `allennlp saliency layers`, or the folder with it.
     aggregation : `FeatureAggregation`, optional
         g, where the interpreter has one.
-    target : `Union[str, Target]`
+    target : `Union[str, Dict[str, Any], Target]`
         The explained score: "logit", "log-probability", or a registered `Target`.
     target_class : `Union[str, int]`, optional
         The explained class by label or index. Left out: the predicted one.
@@ -134,7 +134,7 @@ class LayerInterpreter(SaliencyInterpreter):
         layer: Union[int, str, List[int]],
         coherence: Optional[str],
         aggregation: Optional[FeatureAggregation],
-        target: Union[str, Target],
+        target: Union[str, Dict[str, Any], Target],
         target_class: Optional[Union[str, int]],
         contrast_class: Optional[Union[str, int]],
         special_tokens: str,

@@ -189,7 +189,7 @@ class CaptumSaliency(LayerSaliency):
         baseline: str = "mask",
         seed: int = 0,
         layer: Union[int, str, List[int]] = 0,
-        target: Union[str, Target] = "logit",
+        target: Union[str, Dict[str, Any], Target] = "logit",
         target_class: Optional[Union[str, int]] = None,
         contrast_class: Optional[Union[str, int]] = None,
         special_tokens: str = "keep",

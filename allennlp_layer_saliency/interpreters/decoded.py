@@ -1,4 +1,4 @@
-from typing import List, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 import torch
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
@@ -43,7 +43,7 @@ class DecodedLayerSaliency(DecodingInterpreter):
     normalise : `str`, optional (default = `"input"`)
         "input": what comes out of a position is shared out among the input's pieces, and saliency is
         conserved. "vocabulary": each piece takes the probability that the head gives it.
-    target : `Union[str, Target]`, optional (default = `"logit"`)
+    target : `Union[str, Dict[str, Any], Target]`, optional (default = `"logit"`)
         The explained score: "logit", "log-probability", or a registered `Target`.
     target_class : `Union[str, int]`, optional
         The explained class, by label or index. Left out: the predicted one.
@@ -74,7 +74,7 @@ class DecodedLayerSaliency(DecodingInterpreter):
         lm_head: Optional[LMHead] = None,
         tau: Optional[int] = None,
         normalise: str = "input",
-        target: Union[str, Target] = "logit",
+        target: Union[str, Dict[str, Any], Target] = "logit",
         target_class: Optional[Union[str, int]] = None,
         contrast_class: Optional[Union[str, int]] = None,
         special_tokens: str = "zero",

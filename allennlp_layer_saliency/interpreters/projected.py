@@ -1,4 +1,4 @@
-from typing import List, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 import torch
 from allennlp.common.checks import ConfigurationError
@@ -42,7 +42,7 @@ class ProjectedGradientSaliency(DecodingInterpreter):
         lm_head: Optional[LMHead] = None,
         tau: Optional[int] = None,
         normalise: str = "input",
-        target: Union[str, Target] = "logit",
+        target: Union[str, Dict[str, Any], Target] = "logit",
         target_class: Optional[Union[str, int]] = None,
         contrast_class: Optional[Union[str, int]] = None,
         special_tokens: str = "zero",

@@ -1,4 +1,4 @@
-from typing import List, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 import torch
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
@@ -36,7 +36,7 @@ class LayerSaliency(LayerInterpreter):
     aggregation : `FeatureAggregation`, optional
         g: from hidden states and gradients to one weight per position. Left out: `integrated-gradients`
         with one step, at the midpoint between a masked input's state and the input's.
-    target : `Union[str, Target]`, optional (default = `"logit"`)
+    target : `Union[str, Dict[str, Any], Target]`, optional (default = `"logit"`)
         The explained score: "logit", "log-probability", or a registered `Target`.
     target_class : `Union[str, int]`, optional
         The explained class, by label or index. Left out: the predicted one.
@@ -61,7 +61,7 @@ class LayerSaliency(LayerInterpreter):
         predictor: Predictor,
         layer: Union[int, str, List[int]] = 1,
         aggregation: Optional[FeatureAggregation] = None,
-        target: Union[str, Target] = "logit",
+        target: Union[str, Dict[str, Any], Target] = "logit",
         target_class: Optional[Union[str, int]] = None,
         contrast_class: Optional[Union[str, int]] = None,
         special_tokens: str = "keep",

@@ -50,8 +50,7 @@ from allennlp_layer_saliency.interpreters import Target
 
 @Target.register("margin")
 class Margin(Target):
-    """How far the most probable class's logit is ahead of the next one's."""
-
+    # How far the most probable class's logit is ahead of the next one's.
     def score(self, outputs):
         # Shape: (batch, 2)
         best = outputs["logits"].topk(2).values

@@ -3,7 +3,7 @@
 from typing import Any, Dict, List, Union
 
 import torch
-from allennlp.common import Registrable
+from allennlp.common import Params, Registrable
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
 from allennlp.data import Instance
@@ -133,23 +133,23 @@ def registered_name(target: Target) -> str:
     return type(target).__name__
 
 
-def as_target(target: Union[str, Target]) -> Target:
+def as_target(target: Union[str, Dict[str, Any], Target]) -> Target:
     """
-    A target by registered name, or itself.
+    A target by registered name, from its configuration, or itself.
 
     # Raises
 
     `ConfigurationError`
-        If no target has the name, or the one that has it needs arguments.
+        If no target has the name, or its arguments are not those of the configuration.
     """
     if isinstance(target, Target):
         return target
+    config = {"type": target} if isinstance(target, str) else dict(target)
+    name = config.get("type")
     known = Target.list_available()
-    if target not in known:
-        raise ConfigurationError(f"target must be one of {tuple(known)}; got {target!r}")
+    if name not in known and "." not in str(name):
+        raise ConfigurationError(f"target must be one of {tuple(known)}; got {name!r}")
     try:
-        return Target.by_name(target)()
-    except TypeError as error:
-        raise ConfigurationError(
-            f'target {target!r}: {error}; give them as {{"type": {target!r}, ...}}'
-        ) from error
+        return Target.from_params(Params(config))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"target {name!r}: {error}") from error
