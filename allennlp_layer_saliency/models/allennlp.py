@@ -252,7 +252,19 @@ def indexed_text(field: TextField, indexer_name: str) -> Dict[str, List[Any]]:
 
 def batch_tensors(model: Model, instances: List[Instance]) -> Dict[str, Any]:
     """Indexed instances as a padded batch on the model's device, ready for `model.forward`."""
-    return util.move_to_device(Batch(instances).as_tensor_dict(), model._get_prediction_device())
+    batch = Batch([_plain_fields(instance) for instance in instances])
+    return util.move_to_device(batch.as_tensor_dict(), model._get_prediction_device())
+
+
+def _plain_fields(instance: Instance) -> Instance:
+    """The instance with text fields of AllenNLP's own class, whether or not their texts are known."""
+    fields = {
+        name: field.plain() if isinstance(field, WrittenTextField) else field
+        for name, field in instance.fields.items()
+    }
+    plain = Instance(fields)
+    plain.indexed = instance.indexed
+    return plain
 
 
 def repeated(tensors: Any, copies: int) -> Any:

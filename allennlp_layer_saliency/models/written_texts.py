@@ -40,6 +40,12 @@ class WrittenTextField(TextField):
         self.texts = texts
         self.spans = spans
 
+    def plain(self) -> TextField:
+        """The same without the texts: a batch takes fields of one class only."""
+        field = TextField(self.tokens, self._token_indexers)
+        field._indexed_tokens = self._indexed_tokens
+        return field
+
     def duplicate(self) -> "WrittenTextField":
         copied = WrittenTextField(
             list(self.tokens), list(self.texts), list(self.spans), _indexers(self)
