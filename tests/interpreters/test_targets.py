@@ -12,7 +12,6 @@ from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp_layer_saliency.interpreters.targets import (
     Choice,
     ModelTarget,
-    Target,
     tagged_spans,
     target_type,
 )
