@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 
 import pytest
 from allennlp.models.archival import load_archive
@@ -9,6 +10,8 @@ from allennlp.predictors import Predictor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from allennlp_layer_saliency.commands.run import run
+from allennlp_layer_saliency.runs.folder import read_run
 from tests.conftest import ROOT
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -101,3 +104,64 @@ def test_memory_does_not_grow(archive):
         if i == 99:
             after_100 = resident_megabytes()
     assert resident_megabytes() - after_100 < 30
+
+
+def random_value(numbers, depth=0):
+    """A JSON value as text; some are beyond what Python, or JSON itself, takes."""
+    nested = [random_value(numbers, depth + 1) for _ in range(numbers.randrange(3 - depth))]
+    return numbers.choice(
+        [
+            json.dumps(
+                numbers.choice(["good film", "", "  ", "\u0130 b", "<s>", "\x00", "\U0001f600"])
+            ),
+            json.dumps("good film"),
+            numbers.choice(["1e999", "-1e999", "NaN", "-Infinity", "0.1", "1e-999"]),
+            str(numbers.randrange(-(10**30), 10**30)),
+            numbers.choice(["null", "true", "false"]),
+            '"\\ud800"',
+            f"[{', '.join(nested)}]",
+            "{" + ", ".join(f'"a": {value}' for value in nested) + "}",
+        ]
+    )
+
+
+def random_line(numbers):
+    if numbers.random() < 0.03:
+        return numbers.choice([random_value(numbers), "[" * 2_000, "{", "good film"])
+    keys = ["sentence", *numbers.choices(["id", "label", "sentence", "text", "premise"], k=2)]
+    values = [
+        json.dumps("a good film") if numbers.random() < 0.3 else random_value(numbers) for _ in keys
+    ]
+    return "{" + ", ".join(f'"{key}": {value}' for key, value in zip(keys, values)) + "}"
+
+
+def is_explained(output):
+    assert ("saliency" in output) != ("error" in output)
+    return "saliency" in output
+
+
+def test_no_value_in_a_line_ends_a_run(archive, tmp_path, monkeypatch):
+    monkeypatch.setattr("atexit.register", lambda function: function)
+    numbers = random.Random(0)
+    lines = [random_line(numbers) for _ in range(2_000)]
+    predictor = saliency(archive, "layer-saliency")
+    predicted = []
+    for start in range(0, len(lines), 100):
+        batch = [predictor.load_line(line) for line in lines[start : start + 100]]
+        outputs = [predictor.dump_line(out) for out in predictor.predict_batch_json(batch)]
+        predicted.extend(json.loads(output.encode("utf-8")) for output in outputs)
+    assert len(predicted) == len(lines)
+    explained = sum(map(is_explained, predicted))
+    assert 200 < explained < 1_800
+
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "data.jsonl").write_text("\n".join(lines[:600]) + "\n", encoding="utf-8")
+    config = {
+        "archive_file": "fixtures/sst2-classifier.tar.gz",
+        "data": {"path": str(tmp_path / "data.jsonl")},
+        "interpreters": {"ours": "layer-saliency"},
+    }
+    (tmp_path / "run.json").write_text(json.dumps(config))
+    assert run(str(tmp_path / "run.json"), str(tmp_path / "out")) == 1
+    found = list(read_run(str(tmp_path / "out"))["ours"])
+    assert list(map(is_explained, found)) == list(map(is_explained, predicted[:600]))

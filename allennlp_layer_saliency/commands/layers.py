@@ -4,12 +4,11 @@ import copy
 import csv
 import json
 import os
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, Iterator, Optional, Union
 
 from allennlp.common import FromParams, Tqdm
 from allennlp.common.checks import ConfigurationError
 from allennlp.models.archival import load_archive
-from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.commands.config import read_config
 from allennlp_layer_saliency.core.coherence import MEASURES, deepest_readable
@@ -19,6 +18,8 @@ from allennlp_layer_saliency.files import write_whole
 from allennlp_layer_saliency.interpreters import LayerSaliency, Prepared
 from allennlp_layer_saliency.interpreters.aggregations import GradientXInput
 from allennlp_layer_saliency.interpreters.lm_heads import LMHead, PretrainedLMHead
+from allennlp_layer_saliency.models.allennlp import mend_token_namespace
+from allennlp_layer_saliency.predictors.configuration import inner_predictor
 from allennlp_layer_saliency.reports.coherence import plot, print_table
 
 
@@ -44,7 +45,7 @@ class LayersExperiment(FromParams):
         Of longer texts only so many pieces, drawn at random: quicker, with wider intervals.
     transformer : `str`, optional
         Dotted path to the transformer inside the model, where there are several.
-    inner : `str`, optional
+    inner : `str` or `Dict[str, Any]`, optional
         The predictor that reads the data; left out, the model's default.
     """
 
@@ -59,7 +60,7 @@ class LayersExperiment(FromParams):
         limit: Optional[int] = None,
         pieces_per_text: Optional[int] = None,
         transformer: Optional[str] = None,
-        inner: Optional[str] = None,
+        inner: Optional[Union[str, Dict[str, Any]]] = None,
     ) -> None:
         if lm_head is not None and lm_heads is not None:
             raise ConfigurationError("give lm_head or lm_heads, not both")
@@ -79,7 +80,8 @@ class LayersExperiment(FromParams):
     def run(self, cuda_device: int) -> Dict[str, Any]:
         """The results, as layers.json has them."""
         archive = load_archive(self.archive_file, cuda_device=cuda_device)
-        predictor = Predictor.from_archive(archive, self.inner)
+        mend_token_namespace(archive.model, archive.validation_dataset_reader)
+        predictor = inner_predictor(archive.model, archive.validation_dataset_reader, self.inner)
         interpreter = LayerSaliency(
             predictor, layer="all", aggregation=GradientXInput(), transformer=self.transformer
         )

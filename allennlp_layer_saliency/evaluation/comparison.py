@@ -173,7 +173,9 @@ class Comparison:
             for outcome in outcomes
         ]
 
-    def _scored(self, name: str, outcome: Explained) -> ScoredText:
+    def _scored(self, name: str, outcome: Explained) -> Union[ScoredText, str]:
+        if not outcome.explanation:
+            return "the model predicts nothing in this text that could be explained"
         instance = outcome.explanation["instance_1"]
         entries = {name: instance}
         if "layers" in instance:
@@ -321,16 +323,17 @@ def summary(
         of_row = values.setdefault(row, {})
         for metric, value in {**record["metrics"], **record["costs"]}.items():
             of_row.setdefault(metric, {})[record["example"]] = value
+    if not values:
+        first = next((record["error"] for record in records if "error" in record), "no text")
+        raise ConfigurationError(f"no text could be explained by any interpreter; first: {first}")
     for row, of_row in randomised.items():
+        values.setdefault(row, {})
         by_example: Dict[int, List[float]] = {}
         for record in of_row:
             by_example.setdefault(record["example"], []).append(record["value"])
             at_stage = values[row].setdefault(f"randomisation@{record['stage']}", {})
             at_stage[record["example"]] = record["value"]
         values[row]["randomisation"] = {n: sum(v) / len(v) for n, v in by_example.items()}
-    if not values:
-        first = next((record["error"] for record in records if "error" in record), "no text")
-        raise ConfigurationError(f"no text could be explained by any interpreter; first: {first}")
     if reference is not None and reference not in values:
         raise ConfigurationError(f"reference: no row {reference!r}; there are {', '.join(values)}")
     rows = {

@@ -244,3 +244,16 @@ def test_results_of_files_that_have_changed_are_not_shown_again(run, failure, tm
     assert "holds another comparison (differing in files: " + str(path) in line
     after, _ = run("--force", **config)
     assert after["rows"] != first["rows"]
+
+
+def test_what_needs_gold_labels_says_so_in_one_line(run, failure, tmp_path):
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"sentence": "a good film"}\n{"sentence": "a dull film"}\n')
+    line = failure(
+        run,
+        data={"path": str(data)},
+        interpreters={"random": "random"},
+        metrics=["accuracy_after_deletion", "randomisation"],
+        randomisation_texts=1,
+    )
+    assert "accuracy_after_deletion needs a gold label" in line

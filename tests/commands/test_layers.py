@@ -100,3 +100,8 @@ def test_results_are_not_overwritten_unasked(run, failure):
     run("--limit", "2")
     assert "exists; choose another folder, or give --force" in failure(run)
     run("--limit", "2", "--force")
+
+
+def test_an_inner_predictor_with_arguments(run):
+    named, _ = run("--limit", "2", inner={"type": "text_classifier"})
+    assert named["texts"] == 2
