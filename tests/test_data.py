@@ -90,3 +90,11 @@ def test_utf_16_is_named(tmp_path, name):
     path.write_text("sentence\ngood\n", encoding="utf-16")
     with pytest.raises(ConfigurationError, match="is UTF-16; UTF-8 is wanted"):
         list(Data(str(path)).inputs())
+
+
+def test_a_sample_of_one(lines):
+    drawn = [item.number for item in Data(lines, sample=1).inputs(seed=3)]
+    assert len(drawn) == 1
+    assert drawn == [item.number for item in Data(lines, sample=1).inputs(seed=3)]
+    with pytest.raises(ConfigurationError, match="sample must be at least 1; got 0"):
+        Data(lines, sample=0)

@@ -1,3 +1,5 @@
+import random
+
 import pytest
 import torch
 from torch import nn
@@ -239,3 +241,20 @@ def test_preserved_undoes_what_others_leave_behind():
     assert all(p.grad is None for p in model.parameters())
     own.remove()
     assert hook_count(model) == 0
+
+
+def test_random_numbers_go_on_as_if_nothing_had_run():
+    model = Toy()
+
+    def forward():
+        random.random()
+        torch.rand(3)
+        return model(torch.ones(1, 1, 1))
+
+    random.seed(5)
+    torch.manual_seed(5)
+    wanted = random.random(), torch.rand(2).tolist()
+    random.seed(5)
+    torch.manual_seed(5)
+    capture(model, taps(model, 1), forward, one)
+    assert (random.random(), torch.rand(2).tolist()) == wanted

@@ -3,11 +3,15 @@
 import numpy
 import pytest
 import torch
+import transformers
 from allennlp.common.checks import ConfigurationError
+from tokenizers import processors
 
 from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions
-from allennlp_layer_saliency.interpreters import LayerSaliency
+from allennlp_layer_saliency.interpreters import AttentionRollout, LayerSaliency
+from tests.conformance import rows
 from tests.conftest import SENTENCES, build_predictor, model_config, reader_config
+from tests.models.test_decoder_classifiers import llama_tokenizer, save_classifier
 
 
 def perturbed(predictor, kind="mask"):
@@ -139,3 +143,39 @@ def test_mistakes(predictor):
             PerturbedPredictions(interpreter)
     finally:
         interpreter.tokenizer.mask_token = "<mask>"
+
+
+def test_two_texts_are_refused(tmp_path):
+    predictor, lines = rows.two_fields(False)(tmp_path)
+    instance = predictor._json_to_instance(lines[0])
+    texts = PerturbedPredictions(LayerSaliency(predictor, layer=0))
+    with pytest.raises(
+        ConfigurationError, match="inputs of one text can be compared; this one has 2"
+    ):
+        texts.tokens(instance)
+    with pytest.raises(ConfigurationError, match="attention-rollout is for one text"):
+        AttentionRollout(predictor).saliency_interpret_from_json(lines[0])
+
+
+@pytest.mark.parametrize("kind", ["mask", "remove"])
+def test_a_decoder_without_special_tokens(tmp_path, kind):
+    """As GPT-2 is published: what is left of a text of which all is taken away is the end token."""
+    tokenizer = llama_tokenizer(unk_token=None)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A", pair="$A $B:1", special_tokens=[]
+    )
+    predictor = save_classifier(tmp_path / "c", "GPT2", tokenizer, pad_token_id=None)
+    texts = PerturbedPredictions(LayerSaliency(predictor, layer=0), kind)
+    tokens = texts.tokens(predictor._dataset_reader.text_to_instance("a good film"))
+    everything, first = frozenset(tokens.tokens), frozenset(tokens.tokens[:1])
+    found = texts.log_probabilities(tokens, [first, everything])
+    ids = tokenizer("a good film")["input_ids"]
+    end = tokenizer.eos_token_id
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "c").eval()
+    for taken, left in (
+        (first, [end, *ids[1:]] if kind == "mask" else ids[1:]),
+        (everything, [end] * len(ids) if kind == "mask" else [end]),
+    ):
+        with torch.no_grad():
+            wanted = model(torch.tensor([left])).logits[0].log_softmax(-1).tolist()
+        assert found[taken].tolist() == pytest.approx(wanted, abs=1e-5)

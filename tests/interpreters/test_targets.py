@@ -294,3 +294,8 @@ def test_a_tokenizer_is_asked_for_its_size_once_a_batch(tmp_path, monkeypatch):
     interpreter.saliency_interpret_batch_json([lines[0]])
     # Once by us; the indexer may ask for each text.
     assert len(asked) <= 2
+
+
+def test_hyphens_in_labels():
+    assert tagged_spans(["B-T-shirt", "I-T-shirt", "O"], True) == [("T-shirt", 0, 1)]
+    assert tagged_spans(["T-shirt", "T-shirt", "O"], True) == [("T-shirt", 0, 1)]

@@ -132,3 +132,12 @@ def test_one_line_names_what_does_not_fit(predictor):
             interpreter.saliency_interpret_from_json({"sentence": SENTENCES[0]})
     finally:
         hook.remove()
+
+
+def test_the_limits_themselves_are_allowed():
+    assert batching.batches([128, 2], 2048) == [[1, 0]]  # 256 pieces with padding
+    assert batching.batches([129, 2], 2048) == [[1], [0]]
+    assert batching.batches([85, 85, 100], 2048) == [[0, 1, 2]]  # 30 of 300 are padding
+    assert batching.batches([85, 84, 100], 2048) == [[1, 0], [2]]
+    assert batching.batches([10, 10], 20) == [[0, 1]]
+    assert batching.batches([10, 10], 19) == [[0], [1]]

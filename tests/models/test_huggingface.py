@@ -309,3 +309,10 @@ def test_max_positions_is_what_the_model_can_take(model_type):
     model(input_ids=torch.full((1, room), 5))
     with pytest.raises((IndexError, RuntimeError)):
         model(input_ids=torch.full((1, room + 1), 5))
+
+
+def test_who_is_told_which_text_a_token_belongs_to():
+    assert huggingface.takes_token_types(transformers.BertConfig(type_vocab_size=2))
+    assert not huggingface.takes_token_types(transformers.RobertaConfig(type_vocab_size=1))
+    assert not huggingface.takes_token_types(transformers.DistilBertConfig())
+    assert huggingface.takes_token_types(transformers.XLNetConfig())
