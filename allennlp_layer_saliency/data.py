@@ -357,14 +357,7 @@ def files_of(settings: Any, key: str = "") -> Dict[str, str]:
         if os.path.isfile(settings) and (key in _PATHS or settings.endswith((".json", ".jsonnet"))):
             found[settings] = _sha256(settings)
         elif os.path.isdir(settings) and key in _PATHS:
-            digest = hashlib.sha256()
-            for place, folders, files in os.walk(settings):
-                folders.sort()
-                for name in sorted(files):
-                    path = os.path.join(place, name)
-                    line = f"{os.path.relpath(path, settings)} {_sha256(path)}\n"
-                    digest.update(line.encode("utf-8", "surrogateescape"))
-            found[settings] = digest.hexdigest()
+            found[settings] = _sha256_of_folder(settings)
     return found
 
 
@@ -384,7 +377,7 @@ def provenance(archive_file: str, config: Dict[str, Any], seed: int) -> JsonDict
     return {
         "model": {
             "archive_file": archive_file,
-            "sha256": _sha256(path) if os.path.isfile(path) else None,
+            "sha256": _sha256(path) if os.path.isfile(path) else _sha256_of_folder(path),
         },
         "config": config,
         "files": files_of({k: v for k, v in config.items() if k != "archive_file"}),
@@ -404,4 +397,16 @@ def _sha256(path: str) -> str:
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(2**20), b""):
             digest.update(block)
+    return digest.hexdigest()
+
+
+def _sha256_of_folder(folder: str) -> str:
+    """Of its files' names and contents."""
+    digest = hashlib.sha256()
+    for place, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            path = os.path.join(place, name)
+            line = f"{os.path.relpath(path, folder)} {_sha256(path)}\n"
+            digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

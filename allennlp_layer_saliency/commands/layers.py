@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import io
 import json
 import os
 from typing import Any, Dict, Iterator, Optional, Union
@@ -163,8 +164,10 @@ def layers(
     known = provenance(experiment.archive_file, settings, experiment.seed)
     results = {**known, "tau": experiment.tau, **experiment.run(cuda_device)}
     os.makedirs(output, exist_ok=True)
-    write_whole(path, json.dumps(results, indent=1, allow_nan=False).encode())
-    _write_csv(results, os.path.join(output, "layers.csv"))
+    content = json.dumps(results, indent=1, allow_nan=False).encode()
+    write_whole(os.path.join(output, "layers.csv"), _as_csv(results).encode())
+    # Last: with it the folder holds results.
+    write_whole(path, content)
     print_table(results)
     plotted = plot(results, os.path.join(output, "layers.png"))
     print(f"{path}, layers.csv" + (", layers.png" if plotted else ""))
@@ -172,13 +175,14 @@ def layers(
         print("for a plot: pip install 'allennlp-layer-saliency[report]'")
 
 
-def _write_csv(results: Dict[str, Any], path: str) -> None:
+def _as_csv(results: Dict[str, Any]) -> str:
     """A line for each head, layer and measure."""
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["head", "layer", "measure", "mean", "low", "high"])
-        for head, entries in results.get("heads", {"lm_head": results["layers"]}).items():
-            for entry in entries:
-                for name in MEASURES:
-                    interval = entry["intervals"][name] or ["", ""]
-                    writer.writerow([head, entry["layer"], name, entry[name], *interval])
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)
+    writer.writerow(["head", "layer", "measure", "mean", "low", "high"])
+    for head, entries in results.get("heads", {"lm_head": results["layers"]}).items():
+        for entry in entries:
+            for name in MEASURES:
+                interval = entry["intervals"][name] or ["", ""]
+                writer.writerow([head, entry["layer"], name, entry[name], *interval])
+    return file.getvalue()

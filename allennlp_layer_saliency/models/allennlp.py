@@ -201,15 +201,17 @@ def special_ids(tokenizer: PreTrainedTokenizerBase) -> Set[int]:
     return set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
 
 
-def stand_in_id(tokenizer: PreTrainedTokenizerBase) -> Optional[int]:
+def stand_in_id(
+    tokenizer: PreTrainedTokenizerBase, excluded: Optional[int] = None
+) -> Optional[int]:
     """
     The id of the token that takes a word piece's place when it is masked: the mask token or, where a causal
     language model has none, the first of unknown, padding and end token that it has, which stand for no word
-    in particular. None if it has none of them.
+    in particular, but not the one `excluded`. None if there is none of them.
     """
     for name in ("mask_token_id", "unk_token_id", "pad_token_id", "eos_token_id"):
         found = getattr(tokenizer, name)
-        if found is not None:
+        if found not in (None, excluded):
             return found
     return None
 

@@ -221,7 +221,7 @@ def test_the_same_seed_gives_the_same_bytes_for_built_ins_too(run, tmp_path):
     assert a.read_bytes() == b.read_bytes()
 
 
-@pytest.mark.parametrize("changed", ["data", "interpreter"])
+@pytest.mark.parametrize("changed", ["data", "interpreter", "coherence"])
 def test_results_of_files_that_have_changed_are_not_shown_again(run, failure, tmp_path, changed):
     data, interpreter = tmp_path / "data.jsonl", tmp_path / "interpreter.jsonnet"
     sample = open("fixtures/sst2_sample.jsonl", encoding="utf-8").read().splitlines()
@@ -232,14 +232,28 @@ def test_results_of_files_that_have_changed_are_not_shown_again(run, failure, tm
         "interpreters": {"ours": str(interpreter), "random": "random"},
         "metrics": ["comprehensiveness"],
     }
+    coherence = tmp_path / "layers"
+    coherence.mkdir()
+
+    def choose(layer):
+        measured = [{"layer": n, "reciprocal_rank": 1.0, "intervals": {}} for n in range(5)]
+        found = json.dumps({"layers": measured, "chosen": layer})
+        (coherence / "layers.json").write_text(found)
+
+    if changed == "coherence":
+        choose(1)
+        auto = {"type": "layer-saliency", "layer": "auto", "coherence": str(coherence)}
+        interpreter.write_text(json.dumps(auto))
     first, _ = run(**config)
     again, _ = run(**config)
     assert again == first
     if changed == "data":
         data.write_text("\n".join(sample[1:4]) + "\n")
-    else:
+    elif changed == "interpreter":
         interpreter.write_text('{"type": "layer-saliency", "layer": 2}')
-    path = data if changed == "data" else interpreter
+    else:
+        choose(2)
+    path = {"data": data, "interpreter": interpreter, "coherence": coherence}[changed]
     line = failure(run, **config)
     assert "holds another comparison (differing in files: " + str(path) in line
     after, _ = run("--force", **config)

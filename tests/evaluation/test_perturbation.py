@@ -179,3 +179,30 @@ def test_a_decoder_without_special_tokens(tmp_path, kind):
         with torch.no_grad():
             wanted = model(torch.tensor([left])).logits[0].log_softmax(-1).tolist()
         assert found[taken].tolist() == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize("unknown", [None, "<unk>"])
+def test_what_pads_is_not_put_in_the_middle_of_a_text(tmp_path, unknown):
+    """Decoders look for the last position by the padding token, which often is the end token."""
+    tokenizer = llama_tokenizer(unk_token=unknown, pad_token="</s>")
+    predictor = save_classifier(tmp_path / "c", "GPT2", tokenizer, pad_token_id=2)
+    interpreter = LayerSaliency(predictor, layer=1)
+    if unknown is None:
+        with pytest.raises(ConfigurationError, match='other than the one that pads.*use "remove"'):
+            PerturbedPredictions(interpreter)
+        kind, stand_in = "remove", None
+    else:
+        kind, stand_in = "mask", tokenizer.unk_token_id
+    texts = PerturbedPredictions(interpreter, kind)
+    tokens = texts.tokens(predictor._dataset_reader.text_to_instance("a good film , not bad"))
+    ids = tokenizer("a good film , not bad")["input_ids"]
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "c").eval()
+    sets = [frozenset([token]) for token in tokens.tokens]
+    found = texts.log_probabilities(tokens, sets)
+    for taken in sets:
+        left = [stand_in if i in taken else id_ for i, id_ in enumerate(ids)]
+        left = [id_ for id_ in left if id_ is not None]
+        with torch.no_grad():
+            states = model.transformer(torch.tensor([left])).last_hidden_state[0, -1]
+            wanted = model.score(states).log_softmax(-1).tolist()
+        assert found[taken].tolist() == pytest.approx(wanted, abs=1e-5)
