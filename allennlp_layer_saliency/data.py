@@ -1,12 +1,10 @@
-"""What the commands' configurations say of models and data."""
+"""What the commands' configurations say of data."""
 
 import codecs
 import csv
-import hashlib
 import json
 import math
 import os
-import platform
 import random
 import sys
 import zlib
@@ -15,12 +13,9 @@ from gzip import BadGzipFile
 from itertools import islice
 from typing import Any, Dict, Iterator, NamedTuple, Optional, Union
 
-import allennlp.version
-import torch
-import transformers
 from allennlp.common import FromParams
 from allennlp.common.checks import ConfigurationError
-from allennlp.common.file_utils import cached_path, open_compressed
+from allennlp.common.file_utils import open_compressed
 from allennlp.common.util import JsonDict
 from allennlp.data import DatasetReader, Instance
 from allennlp.predictors import Predictor
@@ -28,7 +23,7 @@ from allennlp.predictors import Predictor
 from allennlp_layer_saliency.dataset_readers.labelled_texts import LabelledTextReader
 from allennlp_layer_saliency.files import pyarrow_parquet
 from allennlp_layer_saliency.models.allennlp import gold_label, metadata_id, with_texts
-from allennlp_layer_saliency.version import VERSION
+from allennlp_layer_saliency.provenance import sha256
 
 
 class Line(dict):
@@ -159,7 +154,7 @@ class Data(FromParams):
     def identity(self) -> JsonDict:
         """What tells the file from a changed one."""
         self._check_exists()
-        return {"bytes": os.path.getsize(self.path), "sha256": _sha256(self.path)}
+        return {"bytes": os.path.getsize(self.path), "sha256": sha256(self.path)}
 
     def estimate(self, limit: Optional[int] = None) -> Optional[int]:
         """About how many texts there are, as far as lines tell; None if nothing does."""
@@ -335,78 +330,3 @@ def _example(item: Input, predictor: Predictor) -> Example:
         message = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return Example(item.number, line.get("id"), None, error=message, **known)
     return Example(item.number, line.get("id"), instance, **known)
-
-
-# Keys of configurations whose values name files and folders.
-_PATHS = ("archive_file", "coherence", "model_name", "path")
-
-
-def files_of(settings: Any, key: str = "") -> Dict[str, str]:
-    """
-    What the files and folders that a configuration names hold: path -> SHA-256. Names that are no path here,
-    such as a model's on the hub, are left out.
-    """
-    found: Dict[str, str] = {}
-    if isinstance(settings, dict):
-        for name, value in settings.items():
-            found.update(files_of(value, name))
-    elif isinstance(settings, list):
-        for value in settings:
-            found.update(files_of(value, key))
-    elif isinstance(settings, str):
-        if os.path.isfile(settings) and (key in _PATHS or settings.endswith((".json", ".jsonnet"))):
-            found[settings] = _sha256(settings)
-        elif os.path.isdir(settings) and key in _PATHS:
-            found[settings] = _sha256_of_folder(settings)
-    return found
-
-
-def provenance(archive_file: str, config: Dict[str, Any], seed: int) -> JsonDict:
-    """
-    What a results file says of where its numbers come from.
-
-    # Raises
-
-    `ConfigurationError`
-        If there is no such archive.
-    """
-    try:
-        path = cached_path(archive_file)
-    except FileNotFoundError as error:
-        raise ConfigurationError(f"archive_file: no archive at {archive_file}") from error
-    return {
-        "model": {
-            "archive_file": archive_file,
-            "sha256": _sha256(path) if os.path.isfile(path) else _sha256_of_folder(path),
-        },
-        "config": config,
-        "files": files_of({k: v for k, v in config.items() if k != "archive_file"}),
-        "seed": seed,
-        "versions": {
-            "allennlp_layer_saliency": VERSION,
-            "allennlp": allennlp.version.VERSION,
-            "transformers": transformers.__version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-    }
-
-
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(2**20), b""):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _sha256_of_folder(folder: str) -> str:
-    """Of its files' names and contents."""
-    digest = hashlib.sha256()
-    for place, folders, files in os.walk(folder):
-        folders.sort()
-        for name in sorted(files):
-            path = os.path.join(place, name)
-            line = f"{os.path.relpath(path, folder)} {_sha256(path)}\n"
-            digest.update(line.encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()

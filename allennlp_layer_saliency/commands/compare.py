@@ -14,7 +14,7 @@ from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.commands.config import read_config
 from allennlp_layer_saliency.core import faithfulness
-from allennlp_layer_saliency.data import Data, files_of, provenance
+from allennlp_layer_saliency.data import Data
 from allennlp_layer_saliency.evaluation import plausibility
 from allennlp_layer_saliency.evaluation.comparison import METRICS, SCORES, Comparison, summary
 from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions
@@ -22,8 +22,9 @@ from allennlp_layer_saliency.evaluation.plausibility import Rationales
 from allennlp_layer_saliency.files import write_whole
 from allennlp_layer_saliency.interpreters import LayerSaliency
 from allennlp_layer_saliency.interpreters.aggregations import GradientXInput
-from allennlp_layer_saliency.predictors.configuration import interpreter_params
+from allennlp_layer_saliency.predictors.configuration import resolved
 from allennlp_layer_saliency.predictors.saliency import saliency_predictors
+from allennlp_layer_saliency.provenance import files_of, provenance
 from allennlp_layer_saliency.reports import comparison as report
 
 # Texts between two savings of what is done.
@@ -211,13 +212,8 @@ def compare(
     settings = copy.deepcopy(params.as_dict(quiet=True))
     experiment = CompareExperiment.from_params(params)
     known = provenance(experiment.archive_file, settings, experiment.seed)
-    for name, interpreter in experiment.interpreters.items():
-        try:
-            resolved = interpreter_params(interpreter).as_dict(quiet=True)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"interpreters, {name}: {error}") from error
-        # An interpreter's own file names files too.
-        known["files"].update(files_of(resolved))
+    # An interpreter's own file names files too.
+    known["files"].update(files_of(resolved(experiment.interpreters)))
     os.makedirs(output, exist_ok=True)
     _check_the_same(os.path.join(output, "config.json"), known, output, force)
     results = {**known, **experiment.run(output, cuda_device)}

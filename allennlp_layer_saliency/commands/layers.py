@@ -13,7 +13,7 @@ from allennlp.models.archival import load_archive
 
 from allennlp_layer_saliency.commands.config import read_config
 from allennlp_layer_saliency.core.coherence import MEASURES, deepest_readable
-from allennlp_layer_saliency.data import Data, provenance
+from allennlp_layer_saliency.data import Data
 from allennlp_layer_saliency.evaluation.coherence import measure, summary
 from allennlp_layer_saliency.files import write_whole
 from allennlp_layer_saliency.interpreters import LayerSaliency, Prepared
@@ -21,6 +21,7 @@ from allennlp_layer_saliency.interpreters.aggregations import GradientXInput
 from allennlp_layer_saliency.interpreters.lm_heads import LMHead, PretrainedLMHead
 from allennlp_layer_saliency.models.allennlp import mend_token_namespace
 from allennlp_layer_saliency.predictors.configuration import inner_predictor
+from allennlp_layer_saliency.provenance import provenance
 from allennlp_layer_saliency.reports.coherence import plot, print_table
 
 

@@ -9,9 +9,9 @@ from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import lazy_groups_of
 
 from allennlp_layer_saliency.commands.config import read_config
-from allennlp_layer_saliency.data import Data, provenance
+from allennlp_layer_saliency.data import Data
 from allennlp_layer_saliency.files import pyarrow_parquet
-from allennlp_layer_saliency.predictors.configuration import interpreter_params
+from allennlp_layer_saliency.provenance import provenance
 from allennlp_layer_saliency.runs.explainer import Explainer, Outputs, Settings, Shard
 from allennlp_layer_saliency.runs.folder import FORMATS, RunFolder
 from allennlp_layer_saliency.runs.pool import Workers
@@ -74,10 +74,7 @@ class RunExperiment(FromParams):
         self.archive_file = archive_file
         self.data = data
         # A file's content, so that what has changed in it is noticed.
-        self.interpreters = {
-            name: interpreter_params(config).as_dict(quiet=True)
-            for name, config in interpreters.items()
-        }
+        self.interpreters = resolved(interpreters)
         self.seed = seed
         self.limit = limit
         self.shard_size = shard_size

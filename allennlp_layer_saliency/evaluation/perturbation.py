@@ -62,11 +62,9 @@ class PerturbedPredictions:
     def __init__(self, interpreter: LayerInterpreter, kind: str = "mask") -> None:
         if kind not in KINDS:
             raise ConfigurationError(f"perturbation must be one of {KINDS}; got {kind!r}")
-        self._mask_id = stand_in_id(interpreter.tokenizer)
-        if kind == "mask":
-            # Where a text ends, decoders tell by the token that pads: it may not stand within one.
-            pad = interpreter.transformer.config.pad_token_id
-            self._mask_id = stand_in_id(interpreter.tokenizer, excluded=pad)
+        # Where a text ends, decoders tell by the token that pads: it may not stand within one.
+        pad = interpreter.transformer.config.pad_token_id if kind == "mask" else None
+        self._mask_id = stand_in_id(interpreter.tokenizer, excluded=pad)
         if kind == "mask" and self._mask_id is None:
             raise ConfigurationError(
                 "perturbation: the classifier's tokenizer has no mask token, and no unknown or end token, "

@@ -1,17 +1,8 @@
-from allennlp_layer_saliency.interpreters.base import (
-    Explained,
-    LayerInterpreter,
-    Prepared,
-)
-from allennlp_layer_saliency.interpreters.baselines import (
-    AttentionRollout,
-    RandomSaliency,
-)
+from allennlp_layer_saliency.interpreters.base import Explained, LayerInterpreter, Prepared
+from allennlp_layer_saliency.interpreters.baselines import AttentionRollout, RandomSaliency
 from allennlp_layer_saliency.interpreters.captum import CaptumSaliency
 from allennlp_layer_saliency.interpreters.decoded import DecodedLayerSaliency
-from allennlp_layer_saliency.interpreters.projected import (
-    ProjectedGradientSaliency,
-)
+from allennlp_layer_saliency.interpreters.projected import ProjectedGradientSaliency
 from allennlp_layer_saliency.interpreters.targets import Target, class_labels
 from allennlp_layer_saliency.interpreters.undecoded import LayerSaliency
 

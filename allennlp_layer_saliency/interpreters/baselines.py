@@ -1,6 +1,6 @@
 """What every method should beat."""
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 from allennlp.common.checks import ConfigurationError
@@ -8,7 +8,7 @@ from allennlp.common.util import JsonDict
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.predictors import Predictor
 
-from allennlp_layer_saliency.core.capture import capture, evaluation
+from allennlp_layer_saliency.core.capture import capture
 from allennlp_layer_saliency.core.paths import seeded
 from allennlp_layer_saliency.core.scoring import normalised
 from allennlp_layer_saliency.interpreters.aggregations import GradientXInput
@@ -68,7 +68,7 @@ class AttentionRollout(SaliencyInterpreter):
 
     def __init__(self, predictor: Predictor, transformer: Optional[str] = None) -> None:
         super().__init__(predictor)
-        # Its reading of texts; nothing is differentiated.
+        # Its reading of texts.
         self._texts = LayerSaliency(
             predictor, layer=0, aggregation=GradientXInput(), transformer=transformer
         )
@@ -84,8 +84,8 @@ class AttentionRollout(SaliencyInterpreter):
                     "attention-rollout is for one text, which the transformer reads in one piece"
                 )
             texts = layout.inputs(sorted(self._texts.special_ids))
-            shares = rollout(self._attentions(tensors))
-            scores = shares[self._positions_read(tensors)].mean(0)
+            attention, read = self._traced(tensors)
+            scores = rollout(attention)[read].mean(0)
             if texts.words is not None:
                 by_word = scores.new_zeros(texts.token_count + 1)
                 # Pieces of no word, such as special tokens, have -1: the last place, which is left out.
@@ -93,28 +93,26 @@ class AttentionRollout(SaliencyInterpreter):
             explanation[f"instance_{number}"] = {"grad_input_1": normalised(scores.tolist())}
         return explanation
 
-    def _positions_read(self, tensors: Dict[str, Any]) -> torch.Tensor:
-        """Where the last layer's states matter to the model's output. Shape: (positions,)."""
+    def _traced(self, tensors: Dict[str, Any]) -> Tuple[torch.Tensor, torch.Tensor]:
+        """
+        Each block's attention, the mean over its heads, and at which positions the last layer's states
+        matter to the model's output. Shapes: (blocks, positions, positions), (positions,).
+        """
         texts, model = self._texts, self.predictor._model
-        with metrics_preserved(model):
-            found = capture(
+        with metrics_preserved(model), attentions(texts.transformer) as found:
+            captured = capture(
                 model,
                 {0: texts.hf_layers.taps[-1]},
                 lambda: texts._target.forward(tensors),
                 lambda outputs: texts._target.logits(outputs).float().sum((1, 2)).unsqueeze(0),
             )
-        return found.gradients[0][0][0][0].abs().sum(-1) > 0
-
-    def _attentions(self, tensors: Dict[str, Any]) -> torch.Tensor:
-        model = self.predictor._model
-        with evaluation(model), torch.no_grad(), attentions(self._texts.transformer) as found:
-            model(**tensors)
         if len(found) != 1:
             raise ConfigurationError(
-                f"{type(self._texts.transformer).__name__} gives no attentions of its blocks"
+                f"{type(texts.transformer).__name__} gives no attentions of its blocks"
             )
-        # Shape: (blocks, positions, positions)
-        return torch.stack([of_block[0].float().mean(0) for of_block in found[0]])
+        attention = torch.stack([of_block[0].detach().float().mean(0) for of_block in found[0]])
+        (gradients,) = captured.gradients[0][0]
+        return attention, gradients[0].abs().sum(-1) > 0
 
 
 def rollout(attention: torch.Tensor) -> torch.Tensor:

@@ -9,8 +9,8 @@ from torch import Tensor
 from allennlp_layer_saliency.models.allennlp import indexed_text, text_fields
 from allennlp_layer_saliency.models.text_layout import Inputs
 
-# What the transformer is given of a text, as the indexers call it.
-_READ = ("token_ids", "type_ids", "wordpiece_mask", "segment_concat_mask")
+# What the transformer is given of a text beside its token ids, as the indexers call it.
+_BESIDE_IDS = ("type_ids", "wordpiece_mask", "segment_concat_mask")
 
 
 class MaskedStates:
@@ -76,6 +76,6 @@ class MaskedStates:
         for name, field in text_fields(instance).items():
             indexed = indexed_text(field, self._indexer_name)
             masked = tuple(i if self._kept(i) else None for i in indexed["token_ids"])
-            others = tuple(tuple(indexed.get(part) or ()) for part in _READ[1:])
+            others = tuple(tuple(indexed.get(part) or ()) for part in _BESIDE_IDS)
             key.append((name, masked, *others))
         return tuple(key)

@@ -190,10 +190,15 @@ def gold_label(instance: Instance) -> Optional[str]:
 
 def reader_special_ids(reader: DatasetReader) -> Set[int]:
     """Ids of the special tokens that the reader adds; none without a transformer's tokenizer."""
+    tokenizer = _reader_tokenizer(reader)
+    return set() if tokenizer is None else special_ids(tokenizer)
+
+
+def _reader_tokenizer(reader: DatasetReader) -> Optional[PreTrainedTokenizerBase]:
     try:
-        return special_ids(transformer_indexer(reader)[1]._tokenizer)
+        return transformer_indexer(reader)[1]._tokenizer
     except ConfigurationError:
-        return set()
+        return None
 
 
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> Set[int]:
@@ -230,10 +235,7 @@ def instances_of(predictor: Predictor, line: Dict[str, Any]) -> List[Instance]:
 
 def with_texts(reader: DatasetReader, instance: Instance, line: Any) -> Instance:
     """The instance, its fields knowing which of a line's strings (or the text given) they were made of."""
-    try:
-        tokenizer: Optional[PreTrainedTokenizerBase] = transformer_indexer(reader)[1]._tokenizer
-    except ConfigurationError:
-        tokenizer = None
+    tokenizer = _reader_tokenizer(reader)
     special = reader_special_ids(reader)
     for name, field in instance.fields.items():
         if isinstance(field, TextField):

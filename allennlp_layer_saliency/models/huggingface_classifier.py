@@ -76,8 +76,8 @@ class HuggingFaceClassifier(Model):
                 f"huggingface-classifier: {model_name!r} has the labels {list(labels.values())}, the "
                 f"vocabulary {list(own.values())}; make the archive with `allennlp saliency archive`"
             )
-        # Explanations are made in batches of texts of equal length, then.
         plain(self.classifier)
+        # Explanations are made in batches of texts of equal length, then.
         self.equal_lengths = padding_matters(self.classifier)
         self._takes_token_types = takes_token_types(self.classifier.config)
         self._accuracy = CategoricalAccuracy()

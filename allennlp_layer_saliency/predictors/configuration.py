@@ -6,6 +6,7 @@ from typing import Any, Dict, Optional, Union
 
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.params import Params
+from allennlp.common.util import JsonDict
 from allennlp.data import DatasetReader
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.models import Model
@@ -45,6 +46,24 @@ def interpreter_params(interpreter: Union[str, Dict[str, Any], Params]) -> Param
             "file's name must end in .jsonnet or .json"
         )
     return params
+
+
+def resolved(interpreters: Dict[str, Any]) -> Dict[str, JsonDict]:
+    """
+    The interpreters' configurations by name, with what their files hold.
+
+    # Raises
+
+    `ConfigurationError`
+        As `interpreter_params`; the message has the interpreter's name.
+    """
+    found = {}
+    for name, interpreter in interpreters.items():
+        try:
+            found[name] = interpreter_params(interpreter).as_dict(quiet=True)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"interpreters, {name}: {error}") from error
+    return found
 
 
 def inner_predictor(

@@ -66,7 +66,7 @@ def read(path: str) -> Iterator[Text]:
         If a line is neither an explanation nor an error record.
     """
     with open(path, encoding="utf-8") as lines:
-        for number, line in enumerate(_decoded(lines, path), start=1):
+        for number, line in enumerate(_utf_8(lines, path), start=1):
             try:
                 content = json.loads(line)
                 known = "saliency" in content or "error" in content or "scores" in content
@@ -80,8 +80,10 @@ def read(path: str) -> Iterator[Text]:
             yield Text(number, content)
 
 
-def _decoded(lines: Iterable[str], path: str) -> Iterator[str]:
+def _utf_8(lines: Iterable[str], path: str) -> Iterator[str]:
     """
+    The lines of the file at `path`.
+
     # Raises
 
     `ConfigurationError`
@@ -117,7 +119,7 @@ def compact(files: Mapping[str, Sequence[Text]]) -> JsonDict:
         for number, line in lines:
             key: Any = number
             if "id" in line:
-                # Of a source's lines with one id each is a text of its own.
+                # A source's lines that share an id are several texts.
                 id_ = json.dumps(line["id"], sort_keys=True)
                 seen[id_] += 1
                 key = (id_, seen[id_])

@@ -72,7 +72,8 @@ With one line that says so:
 - {refused};
 - AllenNLP's own T5 and transformer toolkit, which are not Hugging Face's modules;
 - an architecture that is neither known nor recognised: a recognised one has a list of blocks whose
-  outputs are the model's own `hidden_states`;
+  outputs are the model's own `hidden_states` (where the model scales the words' vectors
+  or adds positions outside of any module, as Gemma and OPT do, layer 0 is the words' vectors alone);
 - an LM head whose weights are not in the checkpoint, or that is made for another hidden size or
   vocabulary than the classifier's; `projected-gradient-saliency` also where the head's output embeddings
   have another size than the hidden states (ALBERT, ELECTRA);

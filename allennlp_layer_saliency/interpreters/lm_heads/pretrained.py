@@ -43,7 +43,7 @@ class PretrainedLMHead(LMHead):
         name = getattr(transformer.config, "_name_or_path", None)
         problem = "it does not say which pretrained model it was fine-tuned from"
         seen: List[str] = []
-        # Of a model that was fine-tuned in stages the last one has an LM head.
+        # A model that was fine-tuned in stages names the stage before; the first of them has an LM head.
         while name and name not in seen:
             seen.append(name)
             try:

@@ -52,6 +52,8 @@ class Target(Registrable):
 
 
 class _KindTarget(Target):
+    """What is explained of each kind of model: see `targets.models`."""
+
     kind: str
 
     def of(self, model: Model, target_class: ClassName, contrast_class: ClassName) -> ModelTarget:

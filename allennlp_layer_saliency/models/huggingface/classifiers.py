@@ -7,7 +7,6 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from allennlp_layer_saliency.core.capture import evaluation
-from allennlp_layer_saliency.models.huggingface.architectures import without_cache
 from allennlp_layer_saliency.models.huggingface.folders import (
     check_weights,
     config_dict,
@@ -121,7 +120,7 @@ def padding_matters(classifier: PreTrainedModel) -> bool:
         ).logits
 
     try:
-        with evaluation(classifier), torch.no_grad(), without_cache(classifier):
+        with evaluation(classifier), torch.no_grad():
             alone, padded = logits(), logits(padding, padding, padding)
     except (IndexError, RuntimeError, TypeError, ValueError):
         return True  # texts of equal length do in any case

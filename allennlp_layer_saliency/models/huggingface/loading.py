@@ -1,4 +1,4 @@
-"""How weights are loaded."""
+"""What versions of transformers need before their models load and run beside AllenNLP and NumPy."""
 
 import sys
 from typing import Any, Dict
