@@ -11,6 +11,7 @@ from allennlp.common.util import lazy_groups_of
 from allennlp_layer_saliency.commands.config import read_config
 from allennlp_layer_saliency.data import Data
 from allennlp_layer_saliency.files import pyarrow_parquet
+from allennlp_layer_saliency.predictors.configuration import resolved
 from allennlp_layer_saliency.provenance import provenance
 from allennlp_layer_saliency.runs.explainer import Explainer, Outputs, Settings, Shard
 from allennlp_layer_saliency.runs.folder import FORMATS, RunFolder

@@ -208,3 +208,13 @@ def test_a_head_that_gives_no_numbers_shows(bad, weight):
     weights = WEIGHTS * weight
     found = decode(broken, HIDDEN_STATES, weights, TOKEN_IDS, decoded=places(REAL), receiving=REAL)
     assert found.vocabulary.isnan().all()
+
+
+def test_several_scores_are_decoded_as_each_alone():
+    other = torch.tensor([[0.5, 3.0, -1.0]])
+    together = run(weights=torch.stack([WEIGHTS, other]), tau=None)
+    assert together.vocabulary.shape == (2, 1, 4)
+    for weights, vocabulary in zip((WEIGHTS, other), together.vocabulary):
+        alone = run(weights=weights, tau=None)
+        assert torch.allclose(vocabulary, alone.vocabulary)
+        assert torch.equal(together.shares, alone.shares)

@@ -12,7 +12,8 @@ from allennlp_layer_saliency.commands.archive import archive
 from allennlp_layer_saliency.predictors.saliency import SaliencyPredictor
 from tests.conftest import SENTENCES, reseed_weights
 
-LINES = [{"sentence": sentence} for sentence in SENTENCES[:3]]
+# Two of one length go through the model together.
+LINES = [{"sentence": sentence} for sentence in (*SENTENCES[:3], SENTENCES[0])]
 SIZE = {
     "hidden_size": 16,
     "num_hidden_layers": 3,

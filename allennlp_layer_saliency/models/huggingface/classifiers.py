@@ -86,11 +86,10 @@ def usable(model: PreTrainedModel, name: str) -> PreTrainedModel:
 
 
 def plain(classifier: PreTrainedModel) -> None:
-    """Have a classifier give outputs by name, keep no cache, and take batches without a padding token."""
+    """Have a classifier give outputs by name, and take batches without a padding token."""
     config = classifier.config
     config.return_dict = True
     config.torchscript = False
-    config.use_cache = False
     if config.pad_token_id is None:
         # Decoders refuse a batch then. No token has this id, and the last position is read.
         config.pad_token_id = -1
