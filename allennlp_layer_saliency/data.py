@@ -22,7 +22,7 @@ from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.dataset_readers.labelled_texts import LabelledTextReader
 from allennlp_layer_saliency.files import pyarrow_parquet
-from allennlp_layer_saliency.models.allennlp import gold_label, metadata_id, with_texts
+from allennlp_layer_saliency.models.allennlp import gold_label, instance_of, metadata_id
 from allennlp_layer_saliency.provenance import sha256
 
 
@@ -325,7 +325,7 @@ def _example(item: Input, predictor: Predictor) -> Example:
         "label": None if label is None else str(label),
     }
     try:
-        instance = with_texts(predictor._dataset_reader, predictor._json_to_instance(line), line)
+        instance = instance_of(predictor, line)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         message = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return Example(item.number, line.get("id"), None, error=message, **known)

@@ -57,6 +57,51 @@ def test_the_core_needs_torch_only(path):
         assert name.split(".")[0] in known, f"core imports {name}"
 
 
+def private_attributes(path: Path):
+    """Private attributes of other objects that a module uses, by dot or by `getattr`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        name = None
+        if isinstance(node, ast.Attribute):
+            owner = node.value
+            own = isinstance(owner, ast.Name) and owner.id in ("self", "cls")
+            name = None if own else node.attr
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id in ("getattr", "hasattr", "setattr") and len(node.args) > 1:
+                name = getattr(node.args[1], "value", None)
+        if isinstance(name, str) and name.startswith("_") and not name.startswith("__"):
+            yield name
+
+
+# What is not AllenNLP's: torch's tables of hooks, the hub name in a configuration, a method of named tuples.
+PUBLIC_ENOUGH = {"_name_or_path", "_replace"}
+ELSEWHERE = ("models/allennlp.py", "models/huggingface/", "core/capture.py")
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_private_attributes_of_allennlp_are_used_in_one_module(path):
+    if not path.relative_to(PACKAGE).as_posix().startswith(ELSEWHERE):
+        assert set(private_attributes(path)) <= PUBLIC_ENOUGH
+
+
+def test_private_attributes_are_found(tmp_path):
+    path = tmp_path / "module.py"
+    path.write_text("self._own\nmodel._a\nmodel.b._c\ngetattr(model, '_d', None)\nx.__dict__\n")
+    assert sorted(private_attributes(path)) == ["_a", "_c", "_d"]
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_files_and_constructors_stay_small(path):
+    assert len(path.read_text().splitlines()) <= 350
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            arguments = node.args.args[1:] + node.args.kwonlyargs
+            assert len(arguments) <= 8, f"line {node.lineno}"
+
+
 def test_hooks_live_in_one_module():
     users = [p.name for p in PACKAGE.rglob("*.py") if "register_forward" in p.read_text()]
     assert users == ["capture.py"]

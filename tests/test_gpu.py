@@ -77,13 +77,13 @@ def test_memory_that_runs_out(predictors, lines):
     peak = torch.cuda.max_memory_allocated()
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
-    pieces = interpreter.budget.pieces
+    pieces = interpreter.texts.budget.pieces
     try:
         torch.cuda.set_per_process_memory_fraction((before + (peak - before) / 3) / total)
         found = interpreter.saliency_interpret_batch_json(many)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    assert interpreter.budget.pieces < pieces
+    assert interpreter.texts.budget.pieces < pieces
     for result in found:
         assert result["instance_1"]["signed_1"] == pytest.approx(
             alone["instance_1"]["signed_1"], abs=1e-4

@@ -20,8 +20,7 @@ from allennlp_layer_saliency.evaluation.comparison import METRICS, SCORES, Compa
 from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions
 from allennlp_layer_saliency.evaluation.plausibility import Rationales
 from allennlp_layer_saliency.files import write_whole
-from allennlp_layer_saliency.interpreters import LayerSaliency
-from allennlp_layer_saliency.interpreters.aggregations import GradientXInput
+from allennlp_layer_saliency.models.text_reader import TextReader
 from allennlp_layer_saliency.predictors.configuration import resolved
 from allennlp_layer_saliency.predictors.saliency import saliency_predictors
 from allennlp_layer_saliency.provenance import files_of, provenance
@@ -120,13 +119,11 @@ class CompareExperiment(FromParams):
             archive.model, archive.validation_dataset_reader, self.interpreters, self.inner
         )
         inner: Predictor = next(iter(predictors.values())).inner
-        reader = LayerSaliency(
-            inner, layer="all", aggregation=GradientXInput(), transformer=self.transformer
-        )
+        texts = TextReader(inner, self.transformer)
         comparison = Comparison(
             predictors,
-            PerturbedPredictions(reader, self.perturbation),
-            reader,
+            PerturbedPredictions(texts, self.perturbation),
+            texts,
             self.metrics,
             self.scores,
             self.rationales,

@@ -16,10 +16,9 @@ from allennlp_layer_saliency.core.coherence import MEASURES, deepest_readable
 from allennlp_layer_saliency.data import Data
 from allennlp_layer_saliency.evaluation.coherence import measure, summary
 from allennlp_layer_saliency.files import write_whole
-from allennlp_layer_saliency.interpreters import LayerSaliency, Prepared
-from allennlp_layer_saliency.interpreters.aggregations import GradientXInput
 from allennlp_layer_saliency.interpreters.lm_heads import LMHead, PretrainedLMHead
-from allennlp_layer_saliency.models.allennlp import mend_token_namespace
+from allennlp_layer_saliency.interpreters.targets import target_type
+from allennlp_layer_saliency.models.text_reader import Prepared, TextReader
 from allennlp_layer_saliency.predictors.configuration import inner_predictor
 from allennlp_layer_saliency.provenance import provenance
 from allennlp_layer_saliency.reports.coherence import plot, print_table
@@ -82,13 +81,11 @@ class LayersExperiment(FromParams):
     def run(self, cuda_device: int) -> Dict[str, Any]:
         """The results, as layers.json has them."""
         archive = load_archive(self.archive_file, cuda_device=cuda_device)
-        mend_token_namespace(archive.model, archive.validation_dataset_reader)
         predictor = inner_predictor(archive.model, archive.validation_dataset_reader, self.inner)
-        interpreter = LayerSaliency(
-            predictor, layer="all", aggregation=GradientXInput(), transformer=self.transformer
-        )
+        target_type(archive.model)  # refuses what can't be explained
+        texts = TextReader(predictor, self.transformer)
         heads = {
-            name: head.load(interpreter.transformer, interpreter.tokenizer)
+            name: head.load(texts.transformer, texts.tokenizer)
             for name, head in self.lm_heads.items()
         }
         skipped = []
@@ -98,14 +95,14 @@ class LayersExperiment(FromParams):
                 try:
                     if example.instance is None:
                         raise ConfigurationError(example.error)
-                    yield interpreter.prepare([example.instance])
+                    yield texts.prepare([example.instance])
                 except ConfigurationError as error:
                     skipped.append({"text": example.number, "error": str(error)})
 
         with Tqdm.tqdm(desc="layers", unit=" texts", total=self.limit) as bar:
             try:
                 sums = measure(
-                    interpreter,
+                    texts,
                     heads,
                     prepared(),
                     self.tau,
@@ -119,14 +116,12 @@ class LayersExperiment(FromParams):
                 raise ConfigurationError(
                     f"{error}; text {skipped[0]['text']} was left out: {skipped[0]['error']}"
                 ) from error
-        found = {
-            name: summary(of_head, interpreter.layers, self.seed) for name, of_head in sums.items()
-        }
+        found = {name: summary(of_head, self.seed) for name, of_head in sums.items()}
         first = next(iter(found))
         ranks = [entry["reciprocal_rank"] for entry in found[first]]
         return {
             "layers": found[first],
-            "chosen": interpreter.layers[deepest_readable(ranks)],
+            "chosen": deepest_readable(ranks),
             **({"heads": found} if len(found) > 1 else {}),
             "texts": len(sums[first]),
             "skipped": skipped,

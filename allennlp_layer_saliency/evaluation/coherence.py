@@ -11,14 +11,14 @@ from allennlp_layer_saliency.core.coherence import MEASURES, coherence_sums
 from allennlp_layer_saliency.core.decoding import Decoder
 from allennlp_layer_saliency.core.paths import seeded
 from allennlp_layer_saliency.evaluation.statistics import interval
-from allennlp_layer_saliency.interpreters import LayerInterpreter, Prepared
+from allennlp_layer_saliency.models.text_reader import Prepared, TextReader
 
 # Texts that are sorted by length together.
 WINDOW = 256
 
 
 def measure(
-    interpreter: LayerInterpreter,
+    texts: TextReader,
     heads: Dict[str, Decoder],
     inputs: Iterable[Prepared],
     tau: int,
@@ -27,15 +27,14 @@ def measure(
     progress: Callable[[int], Any] = lambda count: None,
 ) -> Dict[str, numpy.ndarray]:
     """
-    What each head reads from each layer of each text.
+    What each head reads from each layer, embeddings included, of each text.
 
     # Parameters
 
-    interpreter : `LayerInterpreter`
-        Of the layers that are measured.
+    texts : `TextReader`
     heads : `Dict[str, Decoder]`
     inputs : `Iterable[Prepared]`
-        From the interpreter's `prepare`. A few hundred are held at a time.
+        From the reader's `prepare`. A few hundred are held at a time.
     tau : `int`
     pieces_per_text : `int`, optional
         Of longer texts only so many pieces are looked for, drawn at random; None for all.
@@ -54,11 +53,12 @@ def measure(
     `ConfigurationError`
         If there is no input, or a head does not fit.
     """
-    embeddings = interpreter.transformer.get_input_embeddings().weight.detach()
+    layers = range(len(texts.hf_layers.taps))
+    embeddings = texts.transformer.get_input_embeddings().weight.detach()
     found: Dict[str, List[numpy.ndarray]] = {name: [] for name in heads}
     for window in lazy_groups_of(inputs, WINDOW):
         sums = {name: [numpy.zeros(0)] * len(window) for name in heads}
-        for chosen, batch, states in interpreter.hidden_states(window):
+        for chosen, batch, states in texts.hidden_states(window, layers):
             compared = batch.mask & ~batch.special
             if pieces_per_text is not None:
                 compared = _sampled(compared, batch.token_ids, pieces_per_text, seed)
@@ -67,7 +67,7 @@ def measure(
                     per_layer = [
                         coherence_sums(
                             head,
-                            interpreter.hf_layers.for_head(hidden_states, layer),
+                            texts.hf_layers.for_head(hidden_states, layer),
                             batch.token_ids,
                             batch.mask,
                             compared,
@@ -87,18 +87,16 @@ def measure(
             found[name].extend(sums[name])
     if not all(found.values()):
         raise ConfigurationError("there is no text to measure")
-    for name, texts in found.items():
-        if not sum(text[0, -1] for text in texts):
+    for name, of_head in found.items():
+        if not sum(text[0, -1] for text in of_head):
             raise ConfigurationError(
                 f"{name} speaks of no word piece of these texts: a causal head speaks of the next piece, and "
                 "needs texts of two or more"
             )
-    return {name: numpy.stack(texts) for name, texts in found.items()}
+    return {name: numpy.stack(of_head) for name, of_head in found.items()}
 
 
-def summary(
-    sums: numpy.ndarray, layers: List[int], seed: int = 0, samples: int = 1000
-) -> List[JsonDict]:
+def summary(sums: numpy.ndarray, seed: int = 0, samples: int = 1000) -> List[JsonDict]:
     """
     Each layer's means over pieces, with 95 % bootstrap intervals over texts.
 
@@ -106,13 +104,11 @@ def summary(
 
     sums : `numpy.ndarray`
         As `measure` gives them for a head.
-    layers : `List[int]`
-        What the second axis stands for.
     seed, samples : `int`
         Of the bootstrap.
     """
     entries = []
-    for layer, of_layer in zip(layers, sums.transpose(1, 2, 0)):
+    for layer, of_layer in enumerate(sums.transpose(1, 2, 0)):
         *measured, counts = of_layer
         entry: JsonDict = {"layer": layer}
         intervals = {}

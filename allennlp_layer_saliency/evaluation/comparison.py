@@ -12,6 +12,7 @@ from allennlp_layer_saliency.data import Example
 from allennlp_layer_saliency.evaluation import cost, plausibility, randomisation, statistics
 from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions, Tokens
 from allennlp_layer_saliency.interpreters import Explained, LayerInterpreter
+from allennlp_layer_saliency.models.text_reader import TextReader
 from allennlp_layer_saliency.predictors import SaliencyPredictor
 
 COSTS = ("seconds", "peak_mb")
@@ -49,9 +50,8 @@ class Comparison:
     interpreters : `Dict[str, SaliencyPredictor]`
         By row name. One of several layers makes a row of each, "name@layer"; one that gives signed scores
         may be ranked by them ("name") and by their absolute values ("name (absolute)").
-    texts : `PerturbedPredictions`
-    reader : `LayerInterpreter`
-        Knows the model's layers.
+    perturbed : `PerturbedPredictions`
+    texts : `TextReader`
     metrics : `Sequence[str]`
         Of `METRICS`.
     scores : `Sequence[str]`
@@ -63,23 +63,23 @@ class Comparison:
     def __init__(
         self,
         interpreters: Dict[str, SaliencyPredictor],
-        texts: PerturbedPredictions,
-        reader: LayerInterpreter,
+        perturbed: PerturbedPredictions,
+        texts: TextReader,
         metrics: Sequence[str],
         scores: Sequence[str] = SCORES,
         rationales: Optional[plausibility.Rationales] = None,
         seed: int = 0,
     ) -> None:
         self._interpreters = interpreters
+        self._perturbed = perturbed
         self._texts = texts
-        self._reader = reader
         self._faithfulness = [m for m in metrics if m in faithfulness.METRICS]
         self._plausibility = [m for m in metrics if m in plausibility.METRICS]
         self._costs = [m for m in metrics if m in COSTS]
         self._scores = scores
         self._rationales = rationales
         self._seed = seed
-        self._model = reader.predictor._model
+        self._model = texts.model
 
     def records(self, examples: Sequence[Example]) -> List[JsonDict]:
         """
@@ -94,7 +94,7 @@ class Comparison:
             try:
                 if example.instance is None:
                     raise ConfigurationError(example.error)
-                readable.append((example, self._texts.tokens(example.instance)))
+                readable.append((example, self._perturbed.tokens(example.instance)))
             except ConfigurationError as error:
                 by_number[example.number].append({**_head(example), "error": str(error)})
         explained: Dict[str, List[Union[ScoredText, str]]] = {}
@@ -130,13 +130,13 @@ class Comparison:
         for example in examples:
             try:
                 if example.instance is not None:
-                    usable.append((example, self._texts.tokens(example.instance).tokens))
+                    usable.append((example, self._perturbed.tokens(example.instance).tokens))
             except ConfigurationError:
                 continue  # `records` has said why
         alone = [example for example, _ in usable]
         before = {name: self._explained(name, alone) for name in self._interpreters}
         found: Dict[str, List[JsonDict]] = {}
-        stages = randomisation.stages(self._model, self._reader.transformer, self._reader.hf_layers)
+        stages = randomisation.stages(self._model, self._texts.transformer, self._texts.hf_layers)
         with randomisation.randomised(stages, self._seed) as cascade:
             for stage in cascade:
                 for name in self._interpreters:
@@ -212,9 +212,9 @@ class Comparison:
             for ranking in rankings.values()
             for perturbation in faithfulness.perturbations(ranking, self._faithfulness)
         ]
-        log_probabilities = self._texts.log_probabilities(tokens, [faithfulness.NONE, *needed])
+        log_probabilities = self._perturbed.log_probabilities(tokens, [faithfulness.NONE, *needed])
         whole = log_probabilities[faithfulness.NONE]
-        labels = [self._texts.target.label(i) or str(i) for i in range(len(whole))]
+        labels = [self._perturbed.target.label(i) or str(i) for i in range(len(whole))]
         predicted = int(whole.argmax())
         gold = labels.index(example.label) if example.label in labels else None
         if gold is None and "accuracy_after_deletion" in self._faithfulness:

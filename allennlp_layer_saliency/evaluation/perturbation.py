@@ -6,19 +6,19 @@ import numpy
 import torch
 from allennlp.common.checks import ConfigurationError
 from allennlp.data import Instance, Token
-from allennlp.data.fields import TextField
 
 from allennlp_layer_saliency.core.capture import evaluation
 from allennlp_layer_saliency.core.faithfulness import Perturbation
-from allennlp_layer_saliency.interpreters import LayerInterpreter
-from allennlp_layer_saliency.interpreters.targets import ModelTarget
+from allennlp_layer_saliency.interpreters.targets import ModelTarget, target_type
 from allennlp_layer_saliency.models.allennlp import (
     index,
     metrics_preserved,
     repeated,
     stand_in_id,
     text_fields,
+    with_tokens,
 )
+from allennlp_layer_saliency.models.text_reader import TextReader
 
 KINDS = ("mask", "remove")
 
@@ -46,8 +46,7 @@ class PerturbedPredictions:
     """
     # Parameters
 
-    interpreter : `LayerInterpreter`
-        Reads the model's texts.
+    texts : `TextReader`
     kind : `str`
         "mask": each word piece of a token that is taken out becomes the mask token. "remove": the token
         is left out, and the others move up; where no special token stays, one that stands for no word is
@@ -59,22 +58,21 @@ class PerturbedPredictions:
         If the kind is unknown, or the tokenizer has no mask token.
     """
 
-    def __init__(self, interpreter: LayerInterpreter, kind: str = "mask") -> None:
+    def __init__(self, texts: TextReader, kind: str = "mask") -> None:
         if kind not in KINDS:
             raise ConfigurationError(f"perturbation must be one of {KINDS}; got {kind!r}")
         # Where a text ends, decoders tell by the token that pads: it may not stand within one.
-        pad = interpreter.transformer.config.pad_token_id if kind == "mask" else None
-        self._mask_id = stand_in_id(interpreter.tokenizer, excluded=pad)
+        pad = texts.transformer.config.pad_token_id if kind == "mask" else None
+        self._mask_id = stand_in_id(texts.tokenizer, excluded=pad)
         if kind == "mask" and self._mask_id is None:
             raise ConfigurationError(
                 "perturbation: the classifier's tokenizer has no mask token, and no unknown or end token, "
                 'other than the one that pads, that could stand in for it; use "remove"'
             )
-        self._interpreter = interpreter
-        self._model = interpreter.predictor._model
-        self._reader = interpreter.predictor._dataset_reader
+        target_type(texts.model)  # refuses what has no single score
+        self._texts = texts
         self._kind = kind
-        self.target = ModelTarget(self._model, "logit", None, None)
+        self.target = ModelTarget(texts.model, "logit", None, None)
 
     def tokens(self, instance: Instance) -> Tokens:
         """
@@ -83,13 +81,12 @@ class PerturbedPredictions:
         `ConfigurationError`
             If the input is not one text that the model can read.
         """
-        (prepared,) = self._interpreter.prepare([instance]).instances
+        (prepared,) = self._texts.prepare([instance]).instances
         if len(text_fields(prepared)) != 1:
             raise ConfigurationError(
                 f"inputs of one text can be compared; this one has {len(text_fields(prepared))}"
             )
-        _, layout = self._interpreter.batch([prepared])
-        inputs = layout.inputs(sorted(self._interpreter.special_ids))
+        _, _, layout, inputs = self._texts.batch([prepared])
         places = layout.texts[0].folding.places
         pieces: Dict[int, List[int]] = {}
         for position, special in enumerate(inputs.special[0].tolist()):
@@ -132,16 +129,16 @@ class PerturbedPredictions:
     def _masked(
         self, tokens: Tokens, perturbations: List[Perturbation]
     ) -> Dict[Perturbation, numpy.ndarray]:
-        tensors, _ = self._interpreter.batch([tokens.instance])
+        tensors = self._texts.batch([tokens.instance]).tensors
         (name,) = text_fields(tokens.instance)
-        ids = self._interpreter.indexed(tensors, name)["token_ids"]
+        ids = self._texts.indexed(tensors, name)["token_ids"]
 
         def work(chosen: List[int]) -> numpy.ndarray:
             masked = numpy.zeros((len(chosen), ids.size(1)), dtype=bool)
             for row, i in zip(masked, chosen):
                 row[[place for token in perturbations[i] for place in tokens.pieces[token]]] = True
             batch = repeated(tensors, len(chosen))
-            indexed = self._interpreter.indexed(batch, name)
+            indexed = self._texts.indexed(batch, name)
             indexed["token_ids"] = indexed["token_ids"].masked_fill(
                 torch.from_numpy(masked).to(ids.device), self._mask_id
             )
@@ -157,13 +154,12 @@ class PerturbedPredictions:
         for taken in perturbations:
             left = [token for i, token in enumerate(field.tokens) if i not in taken]
             left = left or [self._nothing()]
-            shorter = TextField(left, field._token_indexers)
-            instance = Instance({**tokens.instance.fields, name: shorter})
-            index(self._model, self._reader, instance)
+            instance = Instance({**tokens.instance.fields, name: with_tokens(field, left)})
+            index(self._texts.model, self._texts.dataset_reader, instance)
             instances.append(instance)
 
         def work(chosen: List[int]) -> numpy.ndarray:
-            return self._predicted(self._interpreter.batch([instances[i] for i in chosen])[0])
+            return self._predicted(self._texts.batch([instances[i] for i in chosen]).tensors)
 
         lengths = [len(instance[name].tokens) for instance in instances]
         return self._in_batches(perturbations, lengths, work)
@@ -174,7 +170,7 @@ class PerturbedPredictions:
             raise ConfigurationError(
                 'perturbation "remove": no token is left, and the tokenizer has none that stands for no word'
             )
-        (name,) = self._interpreter.tokenizer.convert_ids_to_tokens([self._mask_id])
+        (name,) = self._texts.tokenizer.convert_ids_to_tokens([self._mask_id])
         return Token(text=name, text_id=self._mask_id, type_id=0)
 
     def _in_batches(
@@ -184,14 +180,13 @@ class PerturbedPredictions:
         work: Callable[[List[int]], numpy.ndarray],
     ) -> Dict[Perturbation, numpy.ndarray]:
         found: Dict[Perturbation, numpy.ndarray] = {}
-        for chosen, predicted in self._interpreter.budget.run(
-            lengths, work, self.target.equal_lengths
-        ):
+        for chosen, predicted in self._texts.budget.run(lengths, work, self.target.equal_lengths):
             found.update((perturbations[i], row) for i, row in zip(chosen, predicted))
         return found
 
     def _predicted(self, tensors: Dict[str, Any]) -> numpy.ndarray:
         """Shape: (batch, classes)."""
-        with evaluation(self._model), metrics_preserved(self._model), torch.no_grad():
-            logits = self.target.logits(self._model(**tensors))[:, 0]
+        model = self._texts.model
+        with evaluation(model), metrics_preserved(model), torch.no_grad():
+            logits = self.target.logits(model(**tensors))[:, 0]
         return torch.log_softmax(logits.double(), dim=-1).cpu().numpy()

@@ -1,9 +1,9 @@
-from allennlp_layer_saliency.interpreters.base import Explained, LayerInterpreter, Prepared
+from allennlp_layer_saliency.interpreters.base import Explained, LayerInterpreter
 from allennlp_layer_saliency.interpreters.baselines import AttentionRollout, RandomSaliency
 from allennlp_layer_saliency.interpreters.captum import CaptumSaliency
 from allennlp_layer_saliency.interpreters.decoded import DecodedLayerSaliency
 from allennlp_layer_saliency.interpreters.projected import ProjectedGradientSaliency
-from allennlp_layer_saliency.interpreters.targets import Target, class_labels
+from allennlp_layer_saliency.interpreters.targets import Target
 from allennlp_layer_saliency.interpreters.undecoded import LayerSaliency
 
 __all__ = [
@@ -13,9 +13,7 @@ __all__ = [
     "Explained",
     "LayerInterpreter",
     "LayerSaliency",
-    "Prepared",
     "ProjectedGradientSaliency",
     "RandomSaliency",
     "Target",
-    "class_labels",
 ]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from allennlp_layer_saliency.core import aggregation, paths
 from allennlp_layer_saliency.core.paths import LayerState, Weights
+from allennlp_layer_saliency.models.text_reader import TextReader
 
 BASELINES = ("zero", "mask")
 
@@ -26,6 +27,23 @@ class FeatureAggregation(Registrable):
     def __call__(self, at: LayerState) -> List[Weights]:
         """s of each explained score."""
         raise NotImplementedError
+
+
+def usable(aggregation: FeatureAggregation, texts: TextReader) -> FeatureAggregation:
+    """
+    The aggregation, if the model's texts can be masked as it wants them to be.
+
+    # Raises
+
+    `ConfigurationError`
+        If not.
+    """
+    if aggregation.needs_mask and texts.mask_id is None:
+        raise ConfigurationError(
+            "aggregation: the classifier's tokenizer has no mask token, and no unknown, padding or end "
+            'token that could stand in for it, as baseline "mask" needs; use "zero"'
+        )
+    return aggregation
 
 
 class PointwiseAggregation(FeatureAggregation):

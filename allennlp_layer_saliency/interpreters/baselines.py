@@ -1,6 +1,6 @@
 """What every method should beat."""
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 import torch
 from allennlp.common.checks import ConfigurationError
@@ -11,10 +11,10 @@ from allennlp.predictors import Predictor
 from allennlp_layer_saliency.core.capture import capture
 from allennlp_layer_saliency.core.paths import seeded
 from allennlp_layer_saliency.core.scoring import normalised
-from allennlp_layer_saliency.interpreters.aggregations import GradientXInput
-from allennlp_layer_saliency.interpreters.undecoded import LayerSaliency
-from allennlp_layer_saliency.models.allennlp import metrics_preserved, text_fields
+from allennlp_layer_saliency.interpreters.targets import as_target
+from allennlp_layer_saliency.models.allennlp import metrics_preserved, model_of, text_fields
 from allennlp_layer_saliency.models.huggingface import attentions
+from allennlp_layer_saliency.models.text_reader import Batch, TextReader
 
 
 @SaliencyInterpreter.register("random")
@@ -68,43 +68,41 @@ class AttentionRollout(SaliencyInterpreter):
 
     def __init__(self, predictor: Predictor, transformer: Optional[str] = None) -> None:
         super().__init__(predictor)
-        # Its reading of texts.
-        self._texts = LayerSaliency(
-            predictor, layer=0, aggregation=GradientXInput(), transformer=transformer
-        )
+        self._target = as_target("logit").of(model_of(predictor), None, None)
+        self._texts = TextReader(predictor, transformer)
 
     def saliency_interpret_from_json(self, inputs: JsonDict) -> JsonDict:
         explanation = {}
         instances = self.predictor.json_to_labeled_instances(inputs)
         for number, instance in enumerate(instances, start=1):
             (prepared,) = self._texts.prepare([instance]).instances
-            tensors, layout = self._texts.batch([prepared])
-            if len(layout.texts) > 1 or len(layout.texts[0].rows) > 1:
+            batch = self._texts.batch([prepared])
+            if len(batch.layout.texts) > 1 or len(batch.layout.texts[0].rows) > 1:
                 raise ConfigurationError(
                     "attention-rollout is for one text, which the transformer reads in one piece"
                 )
-            texts = layout.inputs(sorted(self._texts.special_ids))
-            attention, read = self._traced(tensors)
+            inputs = batch.inputs
+            attention, read = self._traced(batch)
             scores = rollout(attention)[read].mean(0)
-            if texts.words is not None:
-                by_word = scores.new_zeros(texts.token_count + 1)
+            if inputs.words is not None:
+                by_word = scores.new_zeros(inputs.token_count + 1)
                 # Pieces of no word, such as special tokens, have -1: the last place, which is left out.
-                scores = by_word.index_add(0, texts.words[0] % len(by_word), scores)[:-1]
+                scores = by_word.index_add(0, inputs.words[0] % len(by_word), scores)[:-1]
             explanation[f"instance_{number}"] = {"grad_input_1": normalised(scores.tolist())}
         return explanation
 
-    def _traced(self, tensors: Dict[str, Any]) -> Tuple[torch.Tensor, torch.Tensor]:
+    def _traced(self, batch: Batch) -> Tuple[torch.Tensor, torch.Tensor]:
         """
         Each block's attention, the mean over its heads, and at which positions the last layer's states
         matter to the model's output. Shapes: (blocks, positions, positions), (positions,).
         """
-        texts, model = self._texts, self.predictor._model
-        with metrics_preserved(model), attentions(texts.transformer) as found:
+        texts, target = self._texts, self._target
+        with metrics_preserved(texts.model), attentions(texts.transformer) as found:
             captured = capture(
-                model,
+                texts.model,
                 {0: texts.hf_layers.taps[-1]},
-                lambda: texts._target.forward(tensors),
-                lambda outputs: texts._target.logits(outputs).float().sum((1, 2)).unsqueeze(0),
+                lambda: target.forward(batch.tensors),
+                lambda outputs: target.logits(outputs).float().sum((1, 2)).unsqueeze(0),
             )
         if len(found) != 1:
             raise ConfigurationError(

@@ -11,9 +11,12 @@ from allennlp.predictors import Predictor
 from torch import Tensor
 
 from allennlp_layer_saliency.core.paths import LayerState, Weights, seeded
-from allennlp_layer_saliency.interpreters.aggregations import BASELINES, FeatureAggregation
-from allennlp_layer_saliency.interpreters.targets import Target
-from allennlp_layer_saliency.interpreters.undecoded import LayerSaliency
+from allennlp_layer_saliency.interpreters.aggregations import (
+    BASELINES,
+    FeatureAggregation,
+    usable,
+)
+from allennlp_layer_saliency.interpreters.undecoded import UndecodedInterpreter
 
 # What is given to `attribute` unless `arguments` says otherwise: Thermostat's settings.
 DEFAULTS: Dict[str, Dict[str, Any]] = {
@@ -154,7 +157,7 @@ class _Resumed(torch.autograd.Function):
 
 
 @SaliencyInterpreter.register("captum")
-class CaptumSaliency(LayerSaliency):
+class CaptumSaliency(UndecodedInterpreter):
     """
     A method of Captum at the embedding output or at an inner layer, not decoded.
 
@@ -177,8 +180,8 @@ class CaptumSaliency(LayerSaliency):
         "mask": special tokens stay, all others are masked. "zero".
     seed : `int`, optional (default = `0`)
     layer : `Union[int, str, List[int]]`, optional (default = `0`)
-    target, target_class, contrast_class, special_tokens, word_aggregation, transformer, autocast
-        As for `layer-saliency`.
+    **kwargs
+        As for `layer-saliency`, which has an aggregation besides.
     """
 
     def __init__(
@@ -189,23 +192,8 @@ class CaptumSaliency(LayerSaliency):
         baseline: str = "mask",
         seed: int = 0,
         layer: Union[int, str, List[int]] = 0,
-        target: Union[str, Dict[str, Any], Target] = "logit",
-        target_class: Optional[Union[str, int]] = None,
-        contrast_class: Optional[Union[str, int]] = None,
-        special_tokens: str = "keep",
-        word_aggregation: str = "sum",
-        transformer: Optional[str] = None,
-        autocast: Optional[str] = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            predictor=predictor,
-            layer=layer,
-            aggregation=CaptumAttribution(method, arguments, baseline, seed),
-            target=target,
-            target_class=target_class,
-            contrast_class=contrast_class,
-            special_tokens=special_tokens,
-            word_aggregation=word_aggregation,
-            transformer=transformer,
-            autocast=autocast,
-        )
+        aggregation = CaptumAttribution(method, arguments, baseline, seed)
+        super().__init__(predictor, layer=layer, **kwargs)
+        self._aggregation = usable(aggregation, self.texts)

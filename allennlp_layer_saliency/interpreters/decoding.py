@@ -1,6 +1,7 @@
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 from allennlp.common.checks import ConfigurationError
+from allennlp.predictors import Predictor
 from torch import Tensor
 
 from allennlp_layer_saliency.core.decoding import (
@@ -26,28 +27,30 @@ class DecodingInterpreter(LayerInterpreter):
 
     # Parameters
 
+    predictor : `Predictor`
     lm_head : `LMHead`, optional
-        Left out: the head of the pre-trained model that the classifier was built from.
+        f_lm. Left out: the head of the pre-trained model that the classifier was built from.
     tau : `int`, optional
-        How many top-ranked vocabulary items each position may contribute to; None means all.
-    normalise : `str`
-        "input": what a position gives to the input's pieces sums to its saliency. "vocabulary": it gives
-        each piece the head's probability.
-    decoded_top_k : `int`
-        Decoded tokens listed per position.
+        τ: how many top-ranked vocabulary items each position may contribute to. Left out: all.
+    normalise : `str`, optional (default = `"input"`)
+        "input": what comes out of a position is shared out among the input's pieces, and saliency is
+        conserved. "vocabulary": each piece takes the probability that the head gives it.
+    decoded_top_k : `int`, optional (default = `10`)
+        Decoded tokens listed per position. With 0, positions of weight 0 are not decoded.
     **kwargs
         As for `LayerInterpreter`.
     """
 
     def __init__(
         self,
-        lm_head: Optional[LMHead],
-        tau: Optional[int],
-        normalise: str,
-        decoded_top_k: int,
-        **kwargs,
+        predictor: Predictor,
+        lm_head: Optional[LMHead] = None,
+        tau: Optional[int] = None,
+        normalise: str = "input",
+        decoded_top_k: int = 10,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(predictor, **kwargs)
         try:
             check_settings(tau, normalise)
         except ValueError as error:
@@ -58,7 +61,7 @@ class DecodingInterpreter(LayerInterpreter):
         self._normalise = normalise
         self._decoded_top_k = decoded_top_k
         self._decoder: Decoder = (lm_head or PretrainedLMHead()).load(
-            self.transformer, self.tokenizer
+            self.texts.transformer, self.texts.tokenizer
         )
 
     def _decode(
@@ -71,7 +74,7 @@ class DecodingInterpreter(LayerInterpreter):
     ) -> Decoding:
         decoding = decode(
             self._decoder,
-            self.hf_layers.for_head(at.hidden_states, layer),
+            self.texts.hf_layers.for_head(at.hidden_states, layer),
             weights,
             inputs.token_ids,
             decoded=decoded,

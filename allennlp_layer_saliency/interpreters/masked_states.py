@@ -1,13 +1,13 @@
 """Hidden states of masked inputs: a baseline for integrated gradients."""
 
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Sequence
 
 import torch
 from allennlp.data import Instance
 from torch import Tensor
 
-from allennlp_layer_saliency.models.allennlp import indexed_text, text_fields
-from allennlp_layer_saliency.models.text_layout import Inputs
+from allennlp_layer_saliency.models.allennlp import text_fields
+from allennlp_layer_saliency.models.text_reader import Batch, TextReader
 
 # What the transformer is given of a text beside its token ids, as the indexers call it.
 _BESIDE_IDS = ("type_ids", "wordpiece_mask", "segment_concat_mask")
@@ -22,27 +22,16 @@ class MaskedStates:
 
     # Parameters
 
-    compute : `Callable[[List[Instance]], Tuple[Dict[int, Tensor], Tensor]]`
-        From instances to each layer's states when they are masked, of shape (batch, positions, hidden), and
-        the mask of their real positions, of shape (batch, positions).
-    indexer_name : `str`
-        The transformer's indexer.
-    kept : `Callable[[int], bool]`
-        Whether a word piece is left as it is.
+    texts : `TextReader`
+    layers : `Sequence[int]`
     """
 
-    def __init__(
-        self,
-        compute: Callable[[List[Instance]], Tuple[Dict[int, Tensor], Tensor]],
-        indexer_name: str,
-        kept: Callable[[int], bool],
-    ) -> None:
-        self._compute = compute
-        self._indexer_name = indexer_name
-        self._kept = kept
+    def __init__(self, texts: TextReader, layers: Sequence[int]) -> None:
+        self._texts = texts
+        self._layers = layers
         self._known: Dict[Any, Dict[int, Tensor]] = {}
 
-    def of(self, instances: List[Instance], inputs: Inputs) -> Callable[[int], Tensor]:
+    def of(self, batch: Batch) -> Callable[[int], Tensor]:
         """
         For a batch: from a layer to its states, of shape (batch, positions, hidden), 0 at padding. They
         are computed when a layer is first asked for.
@@ -51,10 +40,11 @@ class MaskedStates:
 
         def states(layer: int) -> Tensor:
             if not found:
-                found.extend(self._of_each(instances))
-            batch = found[0][layer].new_zeros(*inputs.mask.shape, found[0][layer].size(-1))
-            batch[inputs.real] = torch.cat([own[layer] for own in found])
-            return batch
+                found.extend(self._of_each(batch.instances))
+            own = torch.cat([of_instance[layer] for of_instance in found])
+            padded = own.new_zeros(*batch.inputs.mask.shape, own.size(-1))
+            padded[batch.inputs.real] = own
+            return padded
 
         return states
 
@@ -62,10 +52,12 @@ class MaskedStates:
         keys = [self._key(instance) for instance in instances]
         missing = {k: i for k, i in zip(keys, instances) if k not in self._known}
         if missing:
-            of_layers, masks = self._compute(list(missing.values()))
-            real = masks.nonzero(as_tuple=True)
-            lengths = masks.sum(1).tolist()
-            split = {layer: s[real].split(lengths) for layer, s in of_layers.items()}
+            masked = self._texts.masked_batch(list(missing.values()))
+            lengths = masked.inputs.mask.sum(1).tolist()
+            split = {
+                layer: states[masked.inputs.real].split(lengths)
+                for layer, states in self._texts.states(masked, self._layers).items()
+            }
             for row, key in enumerate(missing):
                 self._known[key] = {layer: rows[row] for layer, rows in split.items()}
         return [self._known[key] for key in keys]
@@ -74,8 +66,9 @@ class MaskedStates:
         """All that the transformer is given of the masked input."""
         key = []
         for name, field in text_fields(instance).items():
-            indexed = indexed_text(field, self._indexer_name)
-            masked = tuple(i if self._kept(i) else None for i in indexed["token_ids"])
+            indexed = self._texts.indexed_ids(field)
+            kept = self._texts.special_ids
+            masked = tuple(i if i in kept else None for i in indexed["token_ids"])
             others = tuple(tuple(indexed.get(part) or ()) for part in _BESIDE_IDS)
             key.append((name, masked, *others))
         return tuple(key)

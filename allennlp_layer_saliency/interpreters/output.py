@@ -4,13 +4,12 @@ from typing import Dict, List, Optional, Set
 
 import torch
 from allennlp.common.util import JsonDict
-from allennlp.data import Instance
 from transformers import PreTrainedTokenizerBase
 
 from allennlp_layer_saliency.core.explanation import LayerExplanation
 from allennlp_layer_saliency.core.scoring import normalised
 from allennlp_layer_saliency.models.allennlp import text_fields, tokens_and_offsets
-from allennlp_layer_saliency.models.text_layout import Inputs, TextLayout
+from allennlp_layer_saliency.models.text_reader import Batch
 
 
 class OutputTexts:
@@ -22,17 +21,15 @@ class OutputTexts:
 
     def __init__(
         self,
-        instances: List[Instance],
-        layout: TextLayout,
-        inputs: Inputs,
+        batch: Batch,
         special_ids: Set[int],
         tokenizer: PreTrainedTokenizerBase,
     ) -> None:
-        self._fields = [list(text_fields(instance).values()) for instance in instances]
-        self._layout = layout.texts
-        self._lengths = [text.mask.sum(1).tolist() for text in layout.texts]
-        self._token_ids = inputs.token_ids.tolist()
-        self._words = None if inputs.words is None else inputs.words.tolist()
+        self._fields = [list(text_fields(instance).values()) for instance in batch.instances]
+        self._layout = batch.layout.texts
+        self._lengths = [text.mask.sum(1).tolist() for text in batch.layout.texts]
+        self._token_ids = batch.inputs.token_ids.tolist()
+        self._words = None if batch.inputs.words is None else batch.inputs.words.tolist()
         self._special_ids = special_ids
         self._tokenizer = tokenizer
         # Asked once: the length of some tokenizers takes milliseconds.

@@ -1,4 +1,4 @@
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, List, Union
 
 import torch
 from allennlp.common.checks import ConfigurationError
@@ -11,8 +11,6 @@ from allennlp_layer_saliency.core.explanation import LayerExplanation
 from allennlp_layer_saliency.core.paths import LayerState
 from allennlp_layer_saliency.core.scoring import lost, projected_contributions
 from allennlp_layer_saliency.interpreters.decoding import DecodingInterpreter, most_salient
-from allennlp_layer_saliency.interpreters.lm_heads import LMHead
-from allennlp_layer_saliency.interpreters.targets import Target
 from allennlp_layer_saliency.models.text_layout import Inputs
 
 
@@ -29,46 +27,15 @@ class ProjectedGradientSaliency(DecodingInterpreter):
 
     predictor : `Predictor`
     layer : `Union[int, str, List[int]]`, optional (default = `-1`)
-    decoded_top_k : `int`, optional (default = `10`)
-        Decoded tokens listed per position.
-    **others
-        As for `DecodedLayerSaliency`, which has an aggregation besides.
+    **kwargs
+        As for `DecodingInterpreter` (`lm_head`, `tau`, `normalise`, `decoded_top_k`), `LayerInterpreter`
+        (`target`, `special_tokens`, ...) and `TransformerInterpreter`.
     """
 
     def __init__(
-        self,
-        predictor: Predictor,
-        layer: Union[int, str, List[int]] = -1,
-        lm_head: Optional[LMHead] = None,
-        tau: Optional[int] = None,
-        normalise: str = "input",
-        target: Union[str, Dict[str, Any], Target] = "logit",
-        target_class: Optional[Union[str, int]] = None,
-        contrast_class: Optional[Union[str, int]] = None,
-        special_tokens: str = "zero",
-        decoded_top_k: int = 10,
-        word_aggregation: str = "sum",
-        transformer: Optional[str] = None,
-        coherence: Optional[str] = None,
-        autocast: Optional[str] = None,
+        self, predictor: Predictor, layer: Union[int, str, List[int]] = -1, **kwargs: Any
     ) -> None:
-        super().__init__(
-            predictor=predictor,
-            layer=layer,
-            coherence=coherence,
-            aggregation=None,
-            lm_head=lm_head,
-            tau=tau,
-            normalise=normalise,
-            target=target,
-            target_class=target_class,
-            contrast_class=contrast_class,
-            special_tokens=special_tokens,
-            decoded_top_k=decoded_top_k,
-            word_aggregation=word_aggregation,
-            transformer=transformer,
-            autocast=autocast,
-        )
+        super().__init__(predictor, layer=layer, **kwargs)
         embeddings = self._decoder.output_embeddings
         if embeddings is None or embeddings.size(1) != self._decoder.hidden_size:
             size = "none" if embeddings is None else f"some of size {embeddings.size(1)}"

@@ -2,12 +2,12 @@
 
 import copy
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Optional, Set, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple, Union
 
 import torch
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import sanitize
-from allennlp.data import DatasetReader, Instance
+from allennlp.data import DatasetReader, Instance, Token
 from allennlp.data.batch import Batch
 from allennlp.data.fields import (
     LabelField,
@@ -24,9 +24,11 @@ from allennlp.data.token_indexers import (
 )
 from allennlp.models import BasicClassifier, Model
 from allennlp.modules.text_field_embedders import BasicTextFieldEmbedder
+from allennlp.modules.token_embedders import PretrainedTransformerEmbedder
 from allennlp.nn import util
 from allennlp.predictors import Predictor
 from allennlp.training.metrics import Metric
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from allennlp_layer_saliency.models.written_texts import WrittenTextField, written
@@ -79,6 +81,41 @@ class EncodedTextIndexer(PretrainedTransformerIndexer):
         self._max_length = None
 
 
+def class_labels(model: Model) -> Dict[int, str]:
+    """A classifier's labels by index: its vocabulary's, or the indices if that has none."""
+    namespace = getattr(model, "_label_namespace", "labels")
+    named = model.vocab.get_index_to_token_vocabulary(namespace)
+    return named or {index: str(index) for index in range(getattr(model, "_num_labels", 0))}
+
+
+def words_by_index(model: Model) -> Dict[int, str]:
+    """The words that a language model of AllenNLP's predicts."""
+    return model.vocab.get_index_to_token_vocabulary(model._target_namespace)
+
+
+def language_model_head(model: Model) -> torch.nn.Module:
+    """What makes a language model of AllenNLP's logits, which are no part of its output."""
+    return model._language_model_head
+
+
+def model_of(predictor: Predictor) -> Model:
+    return predictor._model
+
+
+def dataset_reader_of(predictor: Predictor) -> DatasetReader:
+    return predictor._dataset_reader
+
+
+def tokenizer_of(indexer: TransformerIndexer) -> PreTrainedTokenizerBase:
+    """The Hugging Face tokenizer of a transformer's indexer."""
+    return indexer._tokenizer
+
+
+def on_cpu(model: Model) -> bool:
+    """Whether the model takes its batches on the CPU."""
+    return model._get_prediction_device() < 0
+
+
 def _matched(indexer: TransformerIndexer) -> PretrainedTransformerIndexer:
     return getattr(indexer, "_matched_indexer", indexer)
 
@@ -103,6 +140,28 @@ def embedder_name(model: Model, transformer: PreTrainedModel) -> Optional[str]:
     return None
 
 
+def folded(
+    model: Model, transformer: PreTrainedModel, ids: Tensor, segments: Tensor
+) -> Optional[Tuple[Tensor, Callable[[Tensor], Tensor]]]:
+    """
+    The rows that the transformer's embedder makes of word pieces in segments, and its way back from states
+    of such rows to one row for each text; None if the embedder folds nothing.
+    """
+    for module in model.modules():
+        if (
+            isinstance(module, PretrainedTransformerEmbedder)
+            and module.transformer_model is transformer
+            and module._max_length is not None
+        ):
+            rows, row_mask, _ = module._fold_long_sequences(ids, segments)
+
+            def unfold(states: Tensor, embedder: PretrainedTransformerEmbedder = module) -> Tensor:
+                return embedder._unfold_long_sequences(states, row_mask, *segments.shape)
+
+            return rows, unfold
+    return None
+
+
 def text_fields(instance: Instance) -> Dict[str, TextField]:
     """
     The instance's text fields by name, in their order.
@@ -118,6 +177,11 @@ def text_fields(instance: Instance) -> Dict[str, TextField]:
                 f"field {name!r} is a list of texts; only single texts are supported"
             )
     return {name: field for name, field in instance.fields.items() if isinstance(field, TextField)}
+
+
+def with_tokens(field: TextField, tokens: List[Token]) -> TextField:
+    """A field of other tokens, to be indexed in the same way."""
+    return TextField(tokens, field._token_indexers)
 
 
 def check_has_words(name: str, field: TextField, special: Set[int]) -> None:
@@ -221,6 +285,11 @@ def stand_in_id(
     return None
 
 
+def forget_offsets(predictor: Predictor) -> None:
+    """Empty the list that the built-in interpreters fill, and fail to empty when they raise."""
+    predictor._token_offsets.clear()
+
+
 def instances_of(predictor: Predictor, line: Dict[str, Any]) -> List[Instance]:
     """
     The instances that a predictor makes of one input: several windows of a long text, or one. Their
@@ -231,6 +300,12 @@ def instances_of(predictor: Predictor, line: Dict[str, Any]) -> List[Instance]:
     else:
         instances = [predictor._json_to_instance(line)]
     return [with_texts(predictor._dataset_reader, instance, line) for instance in instances]
+
+
+def instance_of(predictor: Predictor, line: Dict[str, Any]) -> Instance:
+    """The one instance that a predictor makes of one input; its fields know the texts of the line."""
+    instance = predictor._json_to_instance(line)
+    return with_texts(predictor._dataset_reader, instance, line)
 
 
 def with_texts(reader: DatasetReader, instance: Instance, line: Any) -> Instance:
@@ -275,18 +350,18 @@ def repeated(tensors: Any, copies: int) -> Any:
     """A batch's tensors, and lists with an item for each instance, for copies of it in a row."""
     if isinstance(tensors, dict):
         return {name: repeated(value, copies) for name, value in tensors.items()}
-    if isinstance(tensors, torch.Tensor):
+    if isinstance(tensors, Tensor):
         return torch.cat([tensors] * copies)
     return tensors * copies if isinstance(tensors, list) else tensors
 
 
 def predictions(model: Model, outputs: Dict[str, Any], batch_size: int) -> List[Dict[str, Any]]:
     """A forward pass' outputs as `Predictor.predict_batch_instance` would give them."""
-    detached = {k: _plain(v) if isinstance(v, torch.Tensor) else v for k, v in outputs.items()}
+    detached = {k: _plain(v) if isinstance(v, Tensor) else v for k, v in outputs.items()}
     readable = model.make_output_human_readable(detached)
     separated: List[Dict[str, Any]] = [{} for _ in range(batch_size)]
     for name, output in readable.items():
-        if isinstance(output, torch.Tensor):
+        if isinstance(output, Tensor):
             output = output.unsqueeze(0) if output.dim() == 0 else output
             output = output.cpu().numpy()
         if len(output) != batch_size:
@@ -296,7 +371,7 @@ def predictions(model: Model, outputs: Dict[str, Any], batch_size: int) -> List[
     return separated
 
 
-def _plain(tensor: torch.Tensor) -> torch.Tensor:
+def _plain(tensor: Tensor) -> Tensor:
     """Without graph, and in a type that NumPy knows."""
     tensor = tensor.detach()
     return tensor.float() if tensor.is_floating_point() else tensor

@@ -13,9 +13,10 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 import torch
 from allennlp.common.checks import ConfigurationError
 from allennlp.models import Model
-from allennlp.modules.token_embedders import PretrainedTransformerEmbedder
 from torch import Tensor
 from transformers import PreTrainedModel
+
+from allennlp_layer_saliency.models.allennlp import folded
 
 
 class Inputs(NamedTuple):
@@ -265,21 +266,14 @@ class Folding:
         ids = indexed["token_ids"]
         if ids.shape == mask.shape:
             return cls(), ids
-        for module in model.modules():
-            if (
-                isinstance(module, PretrainedTransformerEmbedder)
-                and module.transformer_model is transformer
-                and module._max_length is not None
-            ):
-                segments = indexed["segment_concat_mask"]
-                rows, row_mask, _ = module._fold_long_sequences(ids, segments)
-                # Unfolding fills up with 0.
-                numbers = torch.arange(1, rows.numel() + 1, device=ids.device, dtype=torch.double)
-                places = module._unfold_long_sequences(
-                    numbers.reshape(*rows.shape, 1), row_mask, *segments.shape
-                )
-                places = (places.squeeze(-1).long() - 1).masked_fill(~mask, -1)
-                return cls(places, (places >= 0).nonzero(as_tuple=True), len(rows)), rows
+        found = folded(model, transformer, ids, indexed["segment_concat_mask"])
+        if found is not None:
+            rows, unfold = found
+            # Unfolding fills up with 0.
+            numbers = torch.arange(1, rows.numel() + 1, device=ids.device, dtype=torch.double)
+            places = unfold(numbers.reshape(*rows.shape, 1))
+            places = (places.squeeze(-1).long() - 1).masked_fill(~mask, -1)
+            return cls(places, (places >= 0).nonzero(as_tuple=True), len(rows)), rows
         raise ConfigurationError(
             "the token indexer folds long texts, but the embedder has no max_length to read them by; give "
             "both the same"

@@ -23,14 +23,11 @@ from allennlp.predictors import Predictor
 from allennlp_layer_saliency.core.capture import preserved
 from allennlp_layer_saliency.data import Line, parsed
 from allennlp_layer_saliency.display import Explanation
-from allennlp_layer_saliency.interpreters import (
-    Explained,
-    LayerInterpreter,
-    Prepared,
-    class_labels,
-)
+from allennlp_layer_saliency.interpreters import Explained, LayerInterpreter
 from allennlp_layer_saliency.models.allennlp import (
     check_has_words,
+    class_labels,
+    forget_offsets,
     gold_label,
     instances_of,
     mend_token_namespace,
@@ -40,6 +37,7 @@ from allennlp_layer_saliency.models.allennlp import (
     text_fields,
     tokens_and_offsets,
 )
+from allennlp_layer_saliency.models.text_reader import Prepared
 from allennlp_layer_saliency.predictors.configuration import (
     inner_predictor,
     interpreter_params,
@@ -231,7 +229,7 @@ class SaliencyPredictor(Predictor):
         prepared: Dict[int, Prepared] = {}
         for i, instances in enumerate(inputs):
             try:
-                prepared[i] = interpreter.prepare(instances)
+                prepared[i] = interpreter.texts.prepare(instances)
             except Exception as error:
                 outcomes[i] = error
         try:
@@ -279,7 +277,7 @@ class SaliencyPredictor(Predictor):
         with ExitStack() as stack:
             stack.enter_context(preserved(self._model))
             stack.enter_context(metrics_preserved(self._model))
-            stack.callback(self.inner._token_offsets.clear)
+            stack.callback(forget_offsets, self.inner)
             yield
 
     def _output(

@@ -125,7 +125,7 @@ def test_batched_equals_single_in_any_order(built, monkeypatch):
         singles = [interpreter.saliency_interpret_from_json(line) for line in lines]
         # One batch of all, whatever their lengths: the shorter are padded.
         monkeypatch.setattr(batching, "ENOUGH_PIECES", 10**6)
-        monkeypatch.setattr(interpreter.budget, "pieces", 10**6)
+        monkeypatch.setattr(interpreter.texts.budget, "pieces", 10**6)
         for order in (range(len(lines)), range(len(lines) - 1, -1, -1)):
             batch = interpreter.saliency_interpret_batch_json([lines[i] for i in order])
             for i, result in zip(order, batch):
@@ -142,7 +142,7 @@ def test_padding_changes_nothing(built, monkeypatch):
         *interpreters(row, predictor, layer=0),
         *resuming(row, predictor, layer=0),
     ):
-        monkeypatch.setattr(interpreter.budget, "pieces", 10**6)
+        monkeypatch.setattr(interpreter.texts.budget, "pieces", 10**6)
         alone = interpreter.saliency_interpret_from_json(short)
         padded = interpreter.saliency_interpret_batch_json([longest, short, longest])[1]
         assert_close(padded, alone, row.tolerance)
@@ -205,7 +205,7 @@ def test_the_model_is_left_as_it_was(built):
             raise RuntimeError("in the middle")
 
         # A block in the middle of the transformer, so that hooks below it have run.
-        handle = interpreter.hf_layers.taps[-1].module.register_forward_hook(fail)
+        handle = interpreter.texts.hf_layers.taps[-1].module.register_forward_hook(fail)
         before = state_of(model)
         with pytest.raises(RuntimeError, match="in the middle"):
             interpreter.saliency_interpret_batch_json(lines)
@@ -239,7 +239,7 @@ def test_scores_are_the_derivative(built, layer):
     if "folded" in (row.tokens, row.name.split(", ")[-1]) or row.name == "bfloat16":
         return  # the transformer sees more than the tokens; differences need precision
     *_, interpreter = interpreters(row, predictor, layer=layer)
-    tap = interpreter.hf_layers.taps[layer]
+    tap = interpreter.texts.hf_layers.taps[layer]
     line = lines[0]
 
     def explained(step, belongs=None):
@@ -327,7 +327,7 @@ def test_resuming_equals_the_whole_pass(built, layer):
 
     whole._target.choose = lambda *_: chosen[0]
     whole._aggregation = Looking()
-    (tap,) = whole._taps.values()
+    (tap,) = [whole.texts.hf_layers.taps[i] for i in whole.layers]
     for n, factor in enumerate(factors):
         count = 0
 

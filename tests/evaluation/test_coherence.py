@@ -8,20 +8,20 @@ from allennlp.common.checks import ConfigurationError
 from allennlp_layer_saliency.core.coherence import MEASURES
 from allennlp_layer_saliency.core.decoding import Decoder
 from allennlp_layer_saliency.evaluation import coherence
-from allennlp_layer_saliency.interpreters import LayerSaliency
 from allennlp_layer_saliency.interpreters.lm_heads import PretrainedLMHead, TiedEmbeddingsLMHead
+from allennlp_layer_saliency.models.text_reader import TextReader
 from tests import reference
 from tests.conftest import SENTENCES, build_predictor
 
 
 def measured(predictor, sentences=SENTENCES, head=None, **settings):
-    interpreter = LayerSaliency(predictor, layer="all")
-    head = (head or PretrainedLMHead()).load(interpreter.transformer, interpreter.tokenizer)
+    texts = TextReader(predictor)
+    head = (head or PretrainedLMHead()).load(texts.transformer, texts.tokenizer)
     prepared = [
-        interpreter.prepare([predictor._json_to_instance({"sentence": sentence})])
+        texts.prepare([predictor._json_to_instance({"sentence": sentence})])
         for sentence in sentences
     ]
-    return coherence.measure(interpreter, {"head": head}, iter(prepared), **settings)["head"]
+    return coherence.measure(texts, {"head": head}, iter(prepared), **settings)["head"]
 
 
 def by_hand(predictor, lm, sentence, layer, tau):
@@ -106,13 +106,13 @@ def test_means_and_intervals():
     sums = numpy.zeros((2, 2, 6))
     sums[:, 0] = [[1, 1, 0.5, 1, 2, 1], [0, 1.5, 1.5, -3, 3, 3]]
     sums[:, 1] = 1.0
-    first, second = coherence.summary(sums, [4, 7], samples=200)
-    assert (first["layer"], second["layer"]) == (4, 7)
+    first, second = coherence.summary(sums, samples=200)
+    assert (first["layer"], second["layer"]) == (0, 1)
     assert [first[name] for name in MEASURES] == [0.25, 0.625, 0.5, -0.5, 1.25]
     # A bootstrap of two texts draws both, or one of them twice.
     assert first["intervals"]["recovery"] == [0.0, 1.0]
     assert second["intervals"]["entropy"] == [1.0, 1.0]
-    (alone,) = coherence.summary(sums[:1, :1], [0])
+    (alone,) = coherence.summary(sums[:1, :1])
     assert alone["intervals"]["recovery"] is None
 
 
@@ -122,7 +122,7 @@ def test_intervals_cover_the_mean_as_often_as_they_say():
     for trial in range(100):
         sums = numpy.ones((40, 1, 6))
         sums[:, 0, 0] = generator.random(40)
-        (entry,) = coherence.summary(sums, [0], seed=trial, samples=200)
+        (entry,) = coherence.summary(sums, seed=trial, samples=200)
         low, high = entry["intervals"]["recovery"]
         covered += low <= 0.5 <= high
     assert 85 <= covered <= 100
@@ -133,11 +133,11 @@ def test_a_causal_head_says_nothing_of_texts_of_one_piece(tmp_path):
 
     tokenizer = llama_tokenizer()
     predictor = save_classifier(tmp_path / "c", "GPT2", tokenizer, pad_token_id=2)
-    interpreter = LayerSaliency(predictor, layer="all")
+    texts = TextReader(predictor)
     reader = predictor._dataset_reader
-    prepared = interpreter.prepare([reader.text_to_instance("film")])
+    prepared = texts.prepare([reader.text_to_instance("film")])
     pieces = prepared.instances[0]["tokens"].tokens
-    embeddings = interpreter.transformer.get_input_embeddings().weight.detach()
+    embeddings = texts.transformer.get_input_embeddings().weight.detach()
     head = Decoder(
         logits=lambda states: states @ embeddings.t(),
         vocabulary_size=len(embeddings),
@@ -146,6 +146,6 @@ def test_a_causal_head_says_nothing_of_texts_of_one_piece(tmp_path):
     )
     # Without the beginning token nothing precedes its one piece.
     pieces[:] = pieces[-1:]
-    prepared = interpreter.prepare(prepared.instances)
+    prepared = texts.prepare(prepared.instances)
     with pytest.raises(ConfigurationError, match="head speaks of no word piece of these texts"):
-        coherence.measure(interpreter, {"head": head}, iter([prepared]), tau=3)
+        coherence.measure(texts, {"head": head}, iter([prepared]), tau=3)

@@ -8,14 +8,15 @@ from allennlp.common.checks import ConfigurationError
 from tokenizers import processors
 
 from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions
-from allennlp_layer_saliency.interpreters import AttentionRollout, LayerSaliency
+from allennlp_layer_saliency.interpreters import AttentionRollout
+from allennlp_layer_saliency.models.text_reader import TextReader
 from tests.conformance import rows
 from tests.conftest import SENTENCES, build_predictor, model_config, reader_config
 from tests.models.test_decoder_classifiers import llama_tokenizer, save_classifier
 
 
 def perturbed(predictor, kind="mask"):
-    return PerturbedPredictions(LayerSaliency(predictor, layer=0), kind)
+    return PerturbedPredictions(TextReader(predictor), kind)
 
 
 def by_hand(predictor, ids):
@@ -37,7 +38,7 @@ SETS = [frozenset(), frozenset({1}), frozenset({2, 4}), frozenset({1, 2, 3, 4})]
 @pytest.mark.parametrize("max_pieces", [8, 2048])
 def test_against_ids_by_hand(predictor, kind, max_pieces):
     texts = perturbed(predictor, kind)
-    texts._interpreter.budget.pieces = max_pieces
+    texts._texts.budget.pieces = max_pieces
     tokenizer = predictor._dataset_reader._tokenizer.tokenizer
     sentence = "good actors , bad film"
     tokens = texts.tokens(predictor._json_to_instance({"sentence": sentence}))
@@ -135,20 +136,20 @@ def test_the_model_stays_as_it_was(predictor):
 def test_mistakes(predictor):
     with pytest.raises(ConfigurationError, match="perturbation must be one of"):
         perturbed(predictor, "delete")
-    interpreter = LayerSaliency(predictor, layer=0)
-    tokenizer = interpreter.tokenizer
+    reader = TextReader(predictor)
+    tokenizer = reader.tokenizer
     tokenizer.mask_token = tokenizer.unk_token = tokenizer.pad_token = tokenizer.eos_token = None
     try:
         with pytest.raises(ConfigurationError, match="has no mask token, and no unknown"):
-            PerturbedPredictions(interpreter)
+            PerturbedPredictions(reader)
     finally:
-        interpreter.tokenizer.mask_token = "<mask>"
+        reader.tokenizer.mask_token = "<mask>"
 
 
 def test_two_texts_are_refused(tmp_path):
     predictor, lines = rows.two_fields(False)(tmp_path)
     instance = predictor._json_to_instance(lines[0])
-    texts = PerturbedPredictions(LayerSaliency(predictor, layer=0))
+    texts = PerturbedPredictions(TextReader(predictor))
     with pytest.raises(
         ConfigurationError, match="inputs of one text can be compared; this one has 2"
     ):
@@ -165,7 +166,7 @@ def test_a_decoder_without_special_tokens(tmp_path, kind):
         single="$A", pair="$A $B:1", special_tokens=[]
     )
     predictor = save_classifier(tmp_path / "c", "GPT2", tokenizer, pad_token_id=None)
-    texts = PerturbedPredictions(LayerSaliency(predictor, layer=0), kind)
+    texts = PerturbedPredictions(TextReader(predictor), kind)
     tokens = texts.tokens(predictor._dataset_reader.text_to_instance("a good film"))
     everything, first = frozenset(tokens.tokens), frozenset(tokens.tokens[:1])
     found = texts.log_probabilities(tokens, [first, everything])
@@ -186,14 +187,14 @@ def test_what_pads_is_not_put_in_the_middle_of_a_text(tmp_path, unknown):
     """Decoders look for the last position by the padding token, which often is the end token."""
     tokenizer = llama_tokenizer(unk_token=unknown, pad_token="</s>")
     predictor = save_classifier(tmp_path / "c", "GPT2", tokenizer, pad_token_id=2)
-    interpreter = LayerSaliency(predictor, layer=1)
+    reader = TextReader(predictor)
     if unknown is None:
         with pytest.raises(ConfigurationError, match='other than the one that pads.*use "remove"'):
-            PerturbedPredictions(interpreter)
+            PerturbedPredictions(reader)
         kind, stand_in = "remove", None
     else:
         kind, stand_in = "mask", tokenizer.unk_token_id
-    texts = PerturbedPredictions(interpreter, kind)
+    texts = PerturbedPredictions(reader, kind)
     tokens = texts.tokens(predictor._dataset_reader.text_to_instance("a good film , not bad"))
     ids = tokenizer("a good film , not bad")["input_ids"]
     model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "c").eval()

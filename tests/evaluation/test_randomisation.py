@@ -2,13 +2,13 @@ import pytest
 import torch
 
 from allennlp_layer_saliency.evaluation.randomisation import agreement, randomised, stages
-from allennlp_layer_saliency.interpreters import LayerSaliency
+from allennlp_layer_saliency.models.text_reader import TextReader
 
 
 @pytest.fixture
 def parts(predictor):
-    interpreter = LayerSaliency(predictor, layer="all")
-    return predictor._model, interpreter.transformer, interpreter.hf_layers
+    texts = TextReader(predictor)
+    return predictor._model, texts.transformer, texts.hf_layers
 
 
 def test_stages_go_from_the_top_down(parts):

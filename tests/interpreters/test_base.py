@@ -82,7 +82,7 @@ def test_batched_equals_single_in_any_order(predictor, name):
     interpreter = make(predictor, name, layer=2)
     singles = [interpreter.saliency_interpret_from_json(line) for line in LINES]
     for pieces in (1, 40, 10**6):
-        interpreter.budget.pieces = pieces
+        interpreter.texts.budget.pieces = pieces
         for order in ([0, 1, 2, 3, 4, 5, 6, 7], [7, 3, 1, 0, 2, 6, 5, 4]):
             batch = interpreter.saliency_interpret_batch_json([LINES[i] for i in order])
             for i, result in zip(order, batch):

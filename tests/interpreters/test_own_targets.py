@@ -93,7 +93,7 @@ def test_an_object_or_a_name_explains_the_same(documented, predictor):
 def test_a_taggers_own_score_keeps_the_prediction_without_padding(target, tmp_path):
     predictor, lines = rows.tagger(["O", "I-PER", "I-LOC"], 5, type="simple_tagger")(tmp_path)
     own = interpreter(predictor, target=target(lambda outputs: outputs["logits"][:, 0, 0]))
-    prepared = [own.prepare([predictor._json_to_instance(line)]) for line in lines[:2]]
+    prepared = [own.texts.prepare([predictor._json_to_instance(line)]) for line in lines[:2]]
     for line, explained in zip(lines, own.explain(prepared)):
         wanted = predictor.predict_json(line)
         assert explained.prediction["tags"] == wanted["tags"]

@@ -86,7 +86,7 @@ def test_hidden_states_too(bundled, lines):
     )
     states = []
     for interpreter in (plain, low):
-        prepared = [interpreter.prepare([bundled._json_to_instance(lines[0])])]
+        prepared = [interpreter.texts.prepare([bundled._json_to_instance(lines[0])])]
         ((_, _, of_layers),) = interpreter.hidden_states(prepared)
         states.append(of_layers[2])
     assert states[1].dtype == torch.float32

@@ -62,15 +62,15 @@ def test_captum_gives_the_same(predictor, layer, steps, rule):
 
 def test_states_of_masked_inputs_are_computed_once_per_length(predictor):
     interpreter = make(predictor, integrated(steps=2), layer=1)
-    compute = interpreter._states_of_masked
+    compute = interpreter.texts.masked_batch
     lengths = []
 
     def counted(instances):
-        states, mask = compute(instances)
-        lengths.extend(mask.sum(1).tolist())
-        return states, mask
+        batch = compute(instances)
+        lengths.extend(batch.inputs.mask.sum(1).tolist())
+        return batch
 
-    interpreter._states_of_masked = counted
+    interpreter.texts.masked_batch = counted
     interpreter.saliency_interpret_batch_json(LINES)
     assert sorted(lengths) == sorted(set(lengths)) and len(lengths) > 3
 

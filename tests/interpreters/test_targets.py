@@ -288,7 +288,7 @@ def test_a_tokenizer_is_asked_for_its_size_once_a_batch(tmp_path, monkeypatch):
         ),
         predictor=predictor,
     )
-    asked, kind = [], type(interpreter.tokenizer)
+    asked, kind = [], type(interpreter.texts.tokenizer)
     own = kind.__len__
     monkeypatch.setattr(kind, "__len__", lambda self: asked.append(1) or own(self))
     interpreter.saliency_interpret_batch_json([lines[0]])

@@ -103,17 +103,17 @@ def test_explanations_and_predictions_are_the_same(predictor):
     lines = [{"sentence": sentence} for sentence in SENTENCES]
     interpreter = LayerSaliency(predictor, layer=1)
     wanted = interpreter.saliency_interpret_batch_json(lines)
-    texts = PerturbedPredictions(interpreter)
+    texts = PerturbedPredictions(interpreter.texts)
     tokens = texts.tokens(predictor._json_to_instance(lines[1]))
     sets = [frozenset({token}) for token in tokens.tokens]
     log_probabilities = texts.log_probabilities(tokens, sets)
-    hook = out_of_memory_beyond(2, interpreter.transformer)
+    hook = out_of_memory_beyond(2, interpreter.texts.transformer)
     try:
         found = interpreter.saliency_interpret_batch_json(lines)
-        assert interpreter.budget.pieces < batching.MAX_PIECES
-        interpreter.budget.pieces = batching.MAX_PIECES
+        assert interpreter.texts.budget.pieces < batching.MAX_PIECES
+        interpreter.texts.budget.pieces = batching.MAX_PIECES
         again = texts.log_probabilities(tokens, sets)
-        assert interpreter.budget.pieces < batching.MAX_PIECES
+        assert interpreter.texts.budget.pieces < batching.MAX_PIECES
     finally:
         hook.remove()
     for got, expected in zip(found, wanted):
@@ -126,7 +126,7 @@ def test_explanations_and_predictions_are_the_same(predictor):
 
 def test_one_line_names_what_does_not_fit(predictor):
     interpreter = LayerSaliency(predictor, layer=1)
-    hook = out_of_memory_beyond(0, interpreter.transformer)
+    hook = out_of_memory_beyond(0, interpreter.texts.transformer)
     try:
         with pytest.raises(ConfigurationError, match="memory does not suffice for a single text"):
             interpreter.saliency_interpret_from_json({"sentence": SENTENCES[0]})

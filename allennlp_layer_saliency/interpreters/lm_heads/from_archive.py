@@ -11,7 +11,7 @@ from allennlp_layer_saliency.interpreters.lm_heads.lm_head import (
     check_hidden_size,
     check_vocabulary,
 )
-from allennlp_layer_saliency.models.allennlp import transformer_indexer
+from allennlp_layer_saliency.models.allennlp import tokenizer_of, transformer_indexer
 
 
 @LMHead.register("from-archive")
@@ -39,7 +39,7 @@ class ArchivedLMHead(LMHead):
                 "masked_language_model or next_token_lm"
             )
         _, indexer = transformer_indexer(archive.validation_dataset_reader)
-        check_vocabulary(self.archive_file, indexer._tokenizer.get_vocab(), tokenizer)
+        check_vocabulary(self.archive_file, tokenizer_of(indexer).get_vocab(), tokenizer)
         decoder = _decoder(head, causal=isinstance(archive.model, NextTokenLM))
         check_hidden_size(self.archive_file, decoder, transformer)
         return decoder

@@ -1,6 +1,6 @@
 """The score y_c that is explained, for each kind of model."""
 
-from allennlp_layer_saliency.interpreters.targets.base import Choice, ModelTarget, class_labels
+from allennlp_layer_saliency.interpreters.targets.base import Choice, ModelTarget
 from allennlp_layer_saliency.interpreters.targets.models import (
     REFUSED,
     tagged_spans,
@@ -14,7 +14,6 @@ __all__ = [
     "ModelTarget",
     "Target",
     "as_target",
-    "class_labels",
     "tagged_spans",
     "target_type",
 ]

@@ -9,6 +9,8 @@ from allennlp.data import Instance
 from allennlp.models import Model
 from torch import Tensor
 
+from allennlp_layer_saliency.models.allennlp import class_labels
+
 KINDS = ("logit", "log-probability")
 
 ClassName = Optional[Union[str, int]]
@@ -181,10 +183,3 @@ class ModelTarget:
         known = [f"{label!r} ({index})" for index, label in sorted(labels.items())]
         listed = ", ".join(known[:20]) + (f" and {len(known) - 20:,} more" if known[20:] else "")
         raise ConfigurationError(f"{argument}: no class {name!r}; the model's are {listed}")
-
-
-def class_labels(model: Model) -> Dict[int, str]:
-    """A classifier's labels by index: its vocabulary's, or the indices if that has none."""
-    namespace = getattr(model, "_label_namespace", "labels")
-    named = model.vocab.get_index_to_token_vocabulary(namespace)
-    return named or {index: str(index) for index in range(getattr(model, "_num_labels", 0))}

@@ -11,7 +11,11 @@ from torch import Tensor
 
 from allennlp_layer_saliency.core.capture import recorded
 from allennlp_layer_saliency.interpreters.targets.base import Choice, ClassName, ModelTarget
-from allennlp_layer_saliency.models.allennlp import text_fields
+from allennlp_layer_saliency.models.allennlp import (
+    language_model_head,
+    text_fields,
+    words_by_index,
+)
 
 
 class _FixedTarget(ModelTarget):
@@ -99,7 +103,7 @@ class WordTarget(ModelTarget):
     """A masked language model's prediction at each mask."""
 
     def forward(self, tensors: Dict[str, Any]) -> Dict[str, Any]:
-        with recorded(self.model._language_model_head) as outputs:
+        with recorded(language_model_head(self.model)) as outputs:
             return {**self.model(**tensors), _HEAD_LOGITS: outputs[0][1]}
 
     def public(self, outputs: Dict[str, Any]) -> Dict[str, Any]:
@@ -120,7 +124,7 @@ class WordTarget(ModelTarget):
         ]
 
     def labels(self) -> Dict[int, str]:
-        return self.model.vocab.get_index_to_token_vocabulary(self.model._target_namespace)
+        return words_by_index(self.model)
 
 
 class NextWordTarget(WordTarget):
