@@ -9,9 +9,9 @@ from allennlp.data.fields import Field, LabelField
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from allennlp_layer_saliency.models.allennlp import EncodedTextIndexer, special_ids
+from allennlp_layer_saliency.models.allennlp.written_texts import WrittenTextField, spans_in
 from allennlp_layer_saliency.models.huggingface import in_archive, load_tokenizer
 from allennlp_layer_saliency.models.offsets import Span
-from allennlp_layer_saliency.models.written_texts import WrittenTextField, spans_in
 
 logger = logging.getLogger(__name__)
 

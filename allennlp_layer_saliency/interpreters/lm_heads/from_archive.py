@@ -11,7 +11,11 @@ from allennlp_layer_saliency.interpreters.lm_heads.lm_head import (
     check_hidden_size,
     check_vocabulary,
 )
-from allennlp_layer_saliency.models.allennlp import tokenizer_of, transformer_indexer
+from allennlp_layer_saliency.models.allennlp import (
+    language_model_head,
+    tokenizer_of,
+    transformer_indexer,
+)
 
 
 @LMHead.register("from-archive")
@@ -32,7 +36,7 @@ class ArchivedLMHead(LMHead):
 
     def load(self, transformer: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Decoder:
         archive = self._archive()
-        head = getattr(archive.model, "_language_model_head", None)
+        head = language_model_head(archive.model)
         if head is None:
             raise ConfigurationError(
                 f"lm_head: {self.archive_file} holds a {type(archive.model).__name__}, not a "

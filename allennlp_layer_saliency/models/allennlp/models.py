@@ -1,0 +1,116 @@
+"""AllenNLP's models and predictors."""
+
+import copy
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List, Optional
+
+import torch
+from allennlp.common.util import sanitize
+from allennlp.data import DatasetReader
+from allennlp.models import BasicClassifier, Model
+from allennlp.predictors import Predictor
+from allennlp.training.metrics import Metric
+from torch import Tensor
+
+from allennlp_layer_saliency.models.allennlp.indexers import TRANSFORMER_INDEXERS, indexer_namespace
+
+
+def model_of(predictor: Predictor) -> Model:
+    return predictor._model
+
+
+def dataset_reader_of(predictor: Predictor) -> DatasetReader:
+    return predictor._dataset_reader
+
+
+def on_cpu(model: Model) -> bool:
+    """Whether the model takes its batches on the CPU."""
+    return model._get_prediction_device() < 0
+
+
+def class_labels(model: Model) -> Dict[int, str]:
+    """A classifier's labels by index: its vocabulary's, or the indices if that has none."""
+    namespace = getattr(model, "_label_namespace", "labels")
+    named = model.vocab.get_index_to_token_vocabulary(namespace)
+    return named or {index: str(index) for index in range(getattr(model, "_num_labels", 0))}
+
+
+def words_by_index(model: Model) -> Dict[int, str]:
+    """The words that a language model of AllenNLP's predicts."""
+    return model.vocab.get_index_to_token_vocabulary(model._target_namespace)
+
+
+def language_model_head(model: Model) -> Optional[torch.nn.Module]:
+    """
+    What makes a language model of AllenNLP's logits, which are no part of its output; None of other models.
+    """
+    return getattr(model, "_language_model_head", None)
+
+
+def predictions(model: Model, outputs: Dict[str, Any], batch_size: int) -> List[Dict[str, Any]]:
+    """A forward pass' outputs as `Predictor.predict_batch_instance` would give them."""
+    detached = {k: _plain(v) if isinstance(v, Tensor) else v for k, v in outputs.items()}
+    readable = model.make_output_human_readable(detached)
+    separated: List[Dict[str, Any]] = [{} for _ in range(batch_size)]
+    for name, output in readable.items():
+        if isinstance(output, Tensor):
+            output = output.unsqueeze(0) if output.dim() == 0 else output
+            output = output.cpu().numpy()
+        if len(output) != batch_size:
+            continue
+        for prediction, element in zip(separated, output):
+            prediction[name] = sanitize(element)
+    return separated
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """Without graph, and in a type that NumPy knows."""
+    tensor = tensor.detach()
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def mend_token_namespace(model: Model, reader: DatasetReader) -> None:
+    """
+    Let a `basic_classifier` name its word pieces.
+
+    Its `namespace` defaults to "tokens", the transformer indexer's to "tags", and then
+    `make_output_human_readable` raises a KeyError on every input (AllenNLP 2.10.1).
+    """
+    indexers = getattr(reader, "_token_indexers", None) or {}
+    namespaces = {
+        indexer_namespace(indexer)
+        for indexer in indexers.values()
+        if isinstance(indexer, TRANSFORMER_INDEXERS)
+    }
+    if isinstance(model, BasicClassifier) and model._namespace == "tokens" and len(namespaces) == 1:
+        model._namespace = namespaces.pop()
+
+
+@contextmanager
+def metrics_preserved(model: Model) -> Iterator[None]:
+    """Leave the model's metrics as they were before the block."""
+    metrics = [metric for module in model.modules() for metric in _metrics_in(vars(module))]
+    before = [(metric, copy.deepcopy(vars(metric))) for metric in metrics]
+    try:
+        yield
+    finally:
+        for metric, state in before:
+            vars(metric).clear()
+            vars(metric).update(state)
+
+
+def _metrics_in(value: Any) -> Iterator[Metric]:
+    """The metrics that a module's attribute holds, in however many dicts and lists."""
+    if isinstance(value, Metric):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _metrics_in(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _metrics_in(item)
+
+
+def forget_offsets(predictor: Predictor) -> None:
+    """Empty the list that the built-in interpreters fill, and fail to empty when they raise."""
+    predictor._token_offsets.clear()
