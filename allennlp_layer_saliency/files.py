@@ -38,6 +38,17 @@ def write_whole(path: str, content: bytes) -> None:
         os.close(folder)
 
 
+def check_is_file(path: str) -> None:
+    """
+    # Raises
+
+    `ConfigurationError`
+        If there is no such file.
+    """
+    if not os.path.isfile(path):
+        raise ConfigurationError(f"no file {path}")
+
+
 def pyarrow_parquet() -> Any:
     """
     # Raises

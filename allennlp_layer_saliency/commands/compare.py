@@ -1,43 +1,39 @@
 """`allennlp saliency compare`: interpreters beside each other on a data set."""
 
-import copy
 import json
 import os
 from itertools import islice
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, List, Optional
 
-from allennlp.common import FromParams, Tqdm
+from allennlp.common import Tqdm
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict, lazy_groups_of
-from allennlp.models.archival import load_archive
 from allennlp.predictors import Predictor
 
-from allennlp_layer_saliency.commands.config import read_config
+from allennlp_layer_saliency.commands.experiment import Experiment, check_at_least_one
 from allennlp_layer_saliency.core import faithfulness
-from allennlp_layer_saliency.data import Data
 from allennlp_layer_saliency.evaluation import plausibility
-from allennlp_layer_saliency.evaluation.comparison import METRICS, SCORES, Comparison, summary
+from allennlp_layer_saliency.evaluation.comparison import SCORES, Comparison
+from allennlp_layer_saliency.evaluation.comparison_summary import METRICS, summary
 from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions
 from allennlp_layer_saliency.evaluation.plausibility import Rationales
-from allennlp_layer_saliency.files import write_whole
 from allennlp_layer_saliency.models.text_reader import TextReader
 from allennlp_layer_saliency.predictors.configuration import resolved
 from allennlp_layer_saliency.predictors.saliency import saliency_predictors
-from allennlp_layer_saliency.provenance import files_of, provenance
-from allennlp_layer_saliency.reports import comparison as report
+from allennlp_layer_saliency.provenance import files_of
+from allennlp_layer_saliency.reports import comparison_tables as report
+from allennlp_layer_saliency.results_folder import ResultsFolder, read_json, write_json
 
 # Texts between two savings of what is done.
 WINDOW = 32
 
 
-class CompareExperiment(FromParams):
+class CompareExperiment(Experiment):
     """
     What a configuration of `allennlp saliency compare` says.
 
     # Parameters
 
-    archive_file : `str`
-    data : `Data`
     interpreters : `Dict[str, Any]`
         Row name -> an interpreter's configuration, registered name or file, as for the `saliency`
         predictor.
@@ -55,21 +51,15 @@ class CompareExperiment(FromParams):
     randomisation_texts : `int`, optional (default = `20`)
         So many texts, from the beginning, are explained again while the model's parameters are
         randomised from the top down.
-    seed : `int`, optional (default = `0`)
-        Of the data's `sample`, of interpreters that draw from the global generators, of the bootstrap and
-        of the permutations.
-    limit : `int`, optional
-        Only so many texts, from the beginning.
     transformer : `str`, optional
         Dotted path to the transformer inside the model, where there are several.
-    inner : `str` or `Dict[str, Any]`, optional
-        The predictor that reads the data, as for the `saliency` predictor.
+    **kwargs
+        As for `Experiment`. The seed is of interpreters that draw from the global generators, of the
+        bootstrap and of the permutations, too.
     """
 
     def __init__(
         self,
-        archive_file: str,
-        data: Data,
         interpreters: Dict[str, Any],
         metrics: Optional[List[str]] = None,
         rationales: Optional[Rationales] = None,
@@ -77,11 +67,10 @@ class CompareExperiment(FromParams):
         scores: Optional[List[str]] = None,
         perturbation: str = "mask",
         randomisation_texts: int = 20,
-        seed: int = 0,
-        limit: Optional[int] = None,
         transformer: Optional[str] = None,
-        inner: Optional[Union[str, Dict[str, Any]]] = None,
+        **kwargs: Any,
     ) -> None:
+        super().__init__(**kwargs)
         if not interpreters:
             raise ConfigurationError("interpreters: at least one row is wanted")
         if metrics is None:
@@ -95,11 +84,7 @@ class CompareExperiment(FromParams):
             )
         scores = list(SCORES) if scores is None else scores
         _check_known("scores", scores, SCORES)
-        for name, value in (("limit", limit), ("randomisation_texts", randomisation_texts)):
-            if value is not None and value < 1:
-                raise ConfigurationError(f"{name} must be at least 1; got {value}")
-        self.archive_file = archive_file
-        self.data = data
+        check_at_least_one(randomisation_texts=randomisation_texts)
         self.interpreters = interpreters
         self.metrics = metrics
         self.rationales = rationales
@@ -107,14 +92,17 @@ class CompareExperiment(FromParams):
         self.scores = scores
         self.perturbation = perturbation
         self.randomisation_texts = randomisation_texts
-        self.seed = seed
-        self.limit = limit
         self.transformer = transformer
-        self.inner = inner
 
-    def run(self, output: str, cuda_device: int) -> JsonDict:
-        """Measure what is not there yet, and summarise all of it."""
-        archive = load_archive(self.archive_file, cuda_device=cuda_device)
+    def known(self) -> JsonDict:
+        known = super().known()
+        # An interpreter's own file names files too.
+        known["files"].update(files_of(resolved(self.interpreters)))
+        return known
+
+    def results(self, saved: "_Saved", cuda_device: int) -> JsonDict:
+        """Measure what is not saved yet, and summarise all of it."""
+        archive = self.archive(cuda_device)
         predictors = saliency_predictors(
             archive.model, archive.validation_dataset_reader, self.interpreters, self.inner
         )
@@ -129,7 +117,6 @@ class CompareExperiment(FromParams):
             self.rationales,
             self.seed,
         )
-        saved = _Saved(output)
         examples = self.data.examples(inner, self.seed, self.limit)
         for _ in islice(examples, saved.texts):
             pass  # done before
@@ -150,15 +137,36 @@ class _Saved:
     examples.jsonl and what says how much of it counts, so that a stopped run goes on where it was.
 
     A window's records are written first, and count once progress.json has been replaced.
+
+    # Parameters
+
+    folder : `ResultsFolder`
+    known : `JsonDict`
+        What the records depend on.
+    force : `bool`
+        Whether to start over, whatever the folder holds.
+
+    # Raises
+
+    `ConfigurationError`
+        If the folder holds another comparison.
     """
 
-    def __init__(self, output: str) -> None:
-        self._examples = os.path.join(output, "examples.jsonl")
-        self._progress = os.path.join(output, "progress.json")
-        self._randomisation = os.path.join(output, "randomisation.json")
-        progress = _read(self._progress) or {"texts": 0, "bytes": 0}
+    def __init__(self, folder: ResultsFolder, known: JsonDict, force: bool) -> None:
+        self._examples = folder.file("examples.jsonl")
+        self._progress = folder.file("progress.json")
+        self._randomisation = folder.file("randomisation.json")
+        before = None if force else folder.before()
+        if before is not None:
+            folder.check_same(before, known)
+        else:
+            for path in (self._examples, self._progress, self._randomisation):
+                if os.path.exists(path):
+                    os.remove(path)
+            folder.describe(known)
+        progress = read_json(self._progress) or {"texts": 0, "bytes": 0}
         self.texts: int = progress["texts"]
-        self.randomisation: Optional[Dict[str, List[JsonDict]]] = _read(self._randomisation)
+        self.randomisation: Optional[Dict[str, List[JsonDict]]] = read_json(self._randomisation)
         with open(self._examples, "ab") as file:
             file.truncate(progress["bytes"])
 
@@ -170,11 +178,11 @@ class _Saved:
             os.fsync(file.fileno())
         self.texts += texts
         size = os.path.getsize(self._examples)
-        _replace(self._progress, {"texts": self.texts, "bytes": size})
+        write_json(self._progress, {"texts": self.texts, "bytes": size})
 
     def add_randomisation(self, found: Dict[str, List[JsonDict]]) -> None:
         self.randomisation = found
-        _replace(self._randomisation, found)
+        write_json(self._randomisation, found)
 
     def records(self) -> List[JsonDict]:
         with open(self._examples, encoding="utf-8") as lines:
@@ -205,42 +213,18 @@ def compare(
 
     `ConfigurationError`
     """
-    params = read_config(config, limit)
-    settings = copy.deepcopy(params.as_dict(quiet=True))
-    experiment = CompareExperiment.from_params(params)
-    known = provenance(experiment.archive_file, settings, experiment.seed)
-    # An interpreter's own file names files too.
-    known["files"].update(files_of(resolved(experiment.interpreters)))
-    os.makedirs(output, exist_ok=True)
-    _check_the_same(os.path.join(output, "config.json"), known, output, force)
-    results = {**known, **experiment.run(output, cuda_device)}
-    _replace(os.path.join(output, "comparison.json"), results)
-    report.print_tables(results)
-    written = report.write_tables(results, output)
-    plots = report.write_plots(results, output)
-    print(", ".join([os.path.join(output, "comparison.json"), *written, *(plots or [])]))
+    experiment = CompareExperiment.read(config, limit=limit)
+    known = experiment.known()
+    with ResultsFolder(output, "config.json", "comparison") as folder:
+        saved = _Saved(folder, known, force)
+        results = {**known, **experiment.results(saved, cuda_device)}
+        write_json(folder.file("comparison.json"), results)
+        report.print_tables(results)
+        written = report.write_tables(results, output)
+        plots = report.write_plots(results, output)
+    print(", ".join([folder.file("comparison.json"), *written, *(plots or [])]))
     if plots is None:
         print("for plots: pip install 'allennlp-layer-saliency[report]'")
-
-
-def _check_the_same(path: str, known: JsonDict, output: str, force: bool) -> None:
-    """Refuse a folder with results of another comparison; `force` empties it of them."""
-    before = _read(path)
-    if before is not None and before != known and not force:
-        differing = [key for key in known if before.get(key) != known[key]]
-        if len(differing) == 1 and isinstance(known[differing[0]], dict):
-            (key,) = differing
-            a, b = before.get(key) or {}, known[key]
-            differing = [f"{key}: {k}" for k in {**a, **b} if a.get(k) != b.get(k)]
-        raise ConfigurationError(
-            f"{output} holds another comparison (differing in {', '.join(differing)}); choose another "
-            "folder, or give --force to start over"
-        )
-    if force or before is None:
-        for name in ("examples.jsonl", "progress.json", "randomisation.json"):
-            if os.path.exists(os.path.join(output, name)):
-                os.remove(os.path.join(output, name))
-        _replace(path, known)
 
 
 def _check_known(argument: str, given: List[str], known: Any) -> None:
@@ -249,14 +233,3 @@ def _check_known(argument: str, given: List[str], known: Any) -> None:
         raise ConfigurationError(
             f"{argument}: {', '.join(map(repr, unknown)) or 'none'} given; there are {', '.join(known)}"
         )
-
-
-def _read(path: str) -> Any:
-    if not os.path.exists(path):
-        return None
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
-
-
-def _replace(path: str, content: Any) -> None:
-    write_whole(path, json.dumps(content, indent=1, allow_nan=False).encode())

@@ -1,86 +1,66 @@
 """`allennlp saliency layers`: the semantic coherence of every layer of a classifier."""
 
-import copy
 import csv
 import io
-import json
-import os
-from typing import Any, Dict, Iterator, Optional, Union
+from typing import Any, Dict, Iterator, Optional
 
-from allennlp.common import FromParams, Tqdm
+from allennlp.common import Tqdm
 from allennlp.common.checks import ConfigurationError
-from allennlp.models.archival import load_archive
+from allennlp.common.util import JsonDict
 
-from allennlp_layer_saliency.commands.config import read_config
+from allennlp_layer_saliency.commands.experiment import Experiment, check_at_least_one
 from allennlp_layer_saliency.core.coherence import MEASURES, deepest_readable
-from allennlp_layer_saliency.data import Data
-from allennlp_layer_saliency.evaluation.coherence import measure, summary
+from allennlp_layer_saliency.evaluation.layers import measure, summary
 from allennlp_layer_saliency.files import write_whole
 from allennlp_layer_saliency.interpreters.lm_heads import LMHead, PretrainedLMHead
 from allennlp_layer_saliency.interpreters.targets import target_type
 from allennlp_layer_saliency.models.text_reader import Prepared, TextReader
 from allennlp_layer_saliency.predictors.configuration import inner_predictor
-from allennlp_layer_saliency.provenance import provenance
-from allennlp_layer_saliency.reports.coherence import plot, print_table
+from allennlp_layer_saliency.reports.layers_table import plot, print_table
+from allennlp_layer_saliency.results_folder import ResultsFolder
 
 
-class LayersExperiment(FromParams):
+class LayersExperiment(Experiment):
     """
     What a configuration of `allennlp saliency layers` says.
 
     # Parameters
 
-    archive_file : `str`
-    data : `Data`
     lm_head : `LMHead`, optional
         Left out: the head of the pre-trained model that the classifier was built from.
     lm_heads : `Dict[str, LMHead]`, optional
         Several, by names of your own.
     tau : `int`, optional (default = `10`)
         τ of the recovery.
-    seed : `int`, optional (default = `0`)
-        Of the bootstrap, of `pieces_per_text`, and of the data's `sample`.
-    limit : `int`, optional
-        Only so many texts, from the file's beginning.
     pieces_per_text : `int`, optional
         Of longer texts only so many pieces, drawn at random: quicker, with wider intervals.
     transformer : `str`, optional
         Dotted path to the transformer inside the model, where there are several.
-    inner : `str` or `Dict[str, Any]`, optional
-        The predictor that reads the data; left out, the model's default.
+    **kwargs
+        As for `Experiment`. The seed is of the bootstrap and of `pieces_per_text`, too.
     """
 
     def __init__(
         self,
-        archive_file: str,
-        data: Data,
         lm_head: Optional[LMHead] = None,
         lm_heads: Optional[Dict[str, LMHead]] = None,
         tau: int = 10,
-        seed: int = 0,
-        limit: Optional[int] = None,
         pieces_per_text: Optional[int] = None,
         transformer: Optional[str] = None,
-        inner: Optional[Union[str, Dict[str, Any]]] = None,
+        **kwargs: Any,
     ) -> None:
+        super().__init__(**kwargs)
         if lm_head is not None and lm_heads is not None:
             raise ConfigurationError("give lm_head or lm_heads, not both")
-        for name, value in (("tau", tau), ("limit", limit), ("pieces_per_text", pieces_per_text)):
-            if value is not None and value < 1:
-                raise ConfigurationError(f"{name} must be at least 1; got {value}")
-        self.archive_file = archive_file
-        self.data = data
+        check_at_least_one(tau=tau, pieces_per_text=pieces_per_text)
         self.lm_heads = lm_heads or {"lm_head": lm_head or PretrainedLMHead()}
         self.tau = tau
-        self.seed = seed
-        self.limit = limit
         self.pieces_per_text = pieces_per_text
         self.transformer = transformer
-        self.inner = inner
 
-    def run(self, cuda_device: int) -> Dict[str, Any]:
+    def results(self, cuda_device: int) -> JsonDict:
         """The results, as layers.json has them."""
-        archive = load_archive(self.archive_file, cuda_device=cuda_device)
+        archive = self.archive(cuda_device)
         predictor = inner_predictor(archive.model, archive.validation_dataset_reader, self.inner)
         target_type(archive.model)  # refuses what can't be explained
         texts = TextReader(predictor, self.transformer)
@@ -136,7 +116,8 @@ def layers(
     force: bool = False,
 ) -> None:
     """
-    Measure, show, and write OUT/layers.json, layers.csv and, with matplotlib, layers.png.
+    Measure, show, and write OUT/layers.json, layers.csv and, with matplotlib, layers.png. What OUT holds
+    already of the same configuration is shown again, and not measured.
 
     # Parameters
 
@@ -151,27 +132,25 @@ def layers(
 
     `ConfigurationError`
     """
-    path = os.path.join(output, "layers.json")
-    if os.path.exists(path) and not force:
-        raise ConfigurationError(f"{path} exists; choose another folder, or give --force")
-    params = read_config(config, limit)
-    settings = copy.deepcopy(params.as_dict(quiet=True))
-    experiment = LayersExperiment.from_params(params)
-    known = provenance(experiment.archive_file, settings, experiment.seed)
-    results = {**known, "tau": experiment.tau, **experiment.run(cuda_device)}
-    os.makedirs(output, exist_ok=True)
-    content = json.dumps(results, indent=1, allow_nan=False).encode()
-    write_whole(os.path.join(output, "layers.csv"), _as_csv(results).encode())
-    # Last: with it the folder holds results.
-    write_whole(path, content)
-    print_table(results)
-    plotted = plot(results, os.path.join(output, "layers.png"))
-    print(f"{path}, layers.csv" + (", layers.png" if plotted else ""))
+    experiment = LayersExperiment.read(config, limit=limit)
+    known = experiment.known()
+    with ResultsFolder(output, "layers.json", "measurement of layers") as folder:
+        results = None if force else folder.before()
+        if results is not None:
+            folder.check_same(results, known)
+        else:
+            results = {**known, "tau": experiment.tau, **experiment.results(cuda_device)}
+            write_whole(folder.file("layers.csv"), _as_csv(results).encode())
+            # Last: with it the folder holds results.
+            folder.describe(results)
+        print_table(results)
+        plotted = plot(results, folder.file("layers.png"))
+    print(f"{folder.file('layers.json')}, layers.csv" + (", layers.png" if plotted else ""))
     if not plotted:
         print("for a plot: pip install 'allennlp-layer-saliency[report]'")
 
 
-def _as_csv(results: Dict[str, Any]) -> str:
+def _as_csv(results: JsonDict) -> str:
     """A line for each head, layer and measure."""
     file = io.StringIO(newline="")
     writer = csv.writer(file)

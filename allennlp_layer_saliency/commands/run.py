@@ -2,59 +2,48 @@
 
 import re
 import sys
-from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
-from allennlp.common import FromParams, Tqdm
+from allennlp.common import Tqdm
 from allennlp.common.checks import ConfigurationError
-from allennlp.common.util import lazy_groups_of
+from allennlp.common.util import JsonDict, lazy_groups_of
 
-from allennlp_layer_saliency.commands.config import read_config
-from allennlp_layer_saliency.data import Data
+from allennlp_layer_saliency.commands.experiment import Experiment, check_at_least_one
 from allennlp_layer_saliency.files import pyarrow_parquet
 from allennlp_layer_saliency.predictors.configuration import resolved
-from allennlp_layer_saliency.provenance import provenance
 from allennlp_layer_saliency.runs.explainer import Explainer, Outputs, Settings, Shard
 from allennlp_layer_saliency.runs.folder import FORMATS, RunFolder
 from allennlp_layer_saliency.runs.pool import Workers
 
 
-class RunExperiment(FromParams):
+class RunExperiment(Experiment):
     """
     What a configuration of `allennlp saliency run` says.
 
     # Parameters
 
-    archive_file : `str`
-    data : `Data`
     interpreters : `Dict[str, Any]`
         Name -> an interpreter's configuration, registered name or file, as for the `saliency` predictor.
         A name is a folder's too: letters, digits, and inside it . _ and -.
-    seed : `int`, optional (default = `0`)
-        Of the data's `sample` and of interpreters that draw from the global generators.
-    limit : `int`, optional
-        Only so many texts, from the beginning.
     shard_size : `int`, optional (default = `256`)
         Texts that are explained together and lie in one file; so many at most are lost by a fault.
     format : `str`, optional (default = `"jsonl"`)
         "jsonl" or "parquet".
     threads : `int`, optional (default = `1`)
         Of each process. On a CPU more processes are quicker than more threads.
-    inner : `str` or `Dict[str, Any]`, optional
-        The predictor that reads the data, as for the `saliency` predictor.
+    **kwargs
+        As for `Experiment`. The seed is of interpreters that draw from the global generators, too.
     """
 
     def __init__(
         self,
-        archive_file: str,
-        data: Data,
         interpreters: Dict[str, Any],
-        seed: int = 0,
-        limit: Optional[int] = None,
         shard_size: int = 256,
         format: str = "jsonl",
         threads: int = 1,
-        inner: Optional[Union[str, Dict[str, Any]]] = None,
+        **kwargs: Any,
     ) -> None:
+        super().__init__(**kwargs)
         if not interpreters:
             raise ConfigurationError("interpreters: at least one is wanted")
         for name in interpreters:
@@ -63,25 +52,24 @@ class RunExperiment(FromParams):
                     f"interpreters: {name!r} is to name a folder: letters, digits, and after the first of "
                     "them . _ and -"
                 )
-        for argument, value in (("limit", limit), ("shard_size", shard_size), ("threads", threads)):
-            if value is not None and value < 1:
-                raise ConfigurationError(f"{argument} must be at least 1; got {value}")
+        check_at_least_one(shard_size=shard_size, threads=threads)
         if format not in FORMATS:
             raise ConfigurationError(
                 f"format: one of {', '.join(FORMATS)} is wanted; got {format!r}"
             )
         if format == "parquet":
             pyarrow_parquet()
-        self.archive_file = archive_file
-        self.data = data
         # A file's content, so that what has changed in it is noticed.
         self.interpreters = resolved(interpreters)
-        self.seed = seed
-        self.limit = limit
         self.shard_size = shard_size
         self.format = format
         self.threads = threads
-        self.inner = inner
+
+    def known(self) -> JsonDict:
+        self.settings.pop("format", None)  # the folder's own
+        for key in ("interpreters", "shard_size", "threads"):
+            self.settings[key] = getattr(self, key)
+        return {**super().known(), "input": self.data.identity()}
 
 
 def run(
@@ -127,18 +115,8 @@ def run(
         raise ConfigurationError(f"--workers must be at least 1; got {workers}")
     if workers is not None and cuda_device >= 0:
         raise ConfigurationError("give workers GPUs by --gpus-per-worker, not by --cuda-device")
-    params = read_config(config, limit)
-    if shard_size is not None:
-        params["shard_size"] = shard_size
-    settings = params.duplicate().as_dict(quiet=True)
-    experiment = RunExperiment.from_params(params)
-    settings.pop("format", None)  # the folder's own
-    for key in ("interpreters", "shard_size", "threads"):
-        settings[key] = getattr(experiment, key)
-    known = {
-        **provenance(experiment.archive_file, settings, experiment.seed),
-        "input": experiment.data.identity(),
-    }
+    experiment = RunExperiment.read(config, limit=limit, shard_size=shard_size)
+    known = experiment.known()
     with RunFolder(
         output, list(experiment.interpreters), experiment.format, known, force
     ) as folder:

@@ -1,4 +1,4 @@
-"""Interpreters and metrics on a data set: one record for each text and row, then means and tests."""
+"""Interpreters and metrics on a data set: one record for each text and row."""
 
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -9,16 +9,12 @@ from allennlp.common.util import JsonDict
 from allennlp_layer_saliency.core import faithfulness
 from allennlp_layer_saliency.core.paths import global_numbers_of
 from allennlp_layer_saliency.data import Example
-from allennlp_layer_saliency.evaluation import cost, plausibility, randomisation, statistics
+from allennlp_layer_saliency.evaluation import cost, plausibility, randomisation
+from allennlp_layer_saliency.evaluation.comparison_summary import COSTS
 from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions, Tokens
 from allennlp_layer_saliency.interpreters import Explained, LayerInterpreter
 from allennlp_layer_saliency.models.text_reader import TextReader
 from allennlp_layer_saliency.predictors import SaliencyPredictor
-
-COSTS = ("seconds", "peak_mb")
-METRICS = (*faithfulness.METRICS, *plausibility.METRICS, "randomisation", *COSTS)
-# Of which lower values are better.
-LOWER_IS_BETTER = (*faithfulness.LOWER_IS_BETTER, "randomisation", *COSTS)
 
 SCORES = ("signed", "absolute")
 
@@ -53,7 +49,7 @@ class Comparison:
     perturbed : `PerturbedPredictions`
     texts : `TextReader`
     metrics : `Sequence[str]`
-        Of `METRICS`.
+        Of `comparison_summary.METRICS`.
     scores : `Sequence[str]`
         "signed", "absolute", or both.
     rationales : `Rationales`, optional
@@ -283,83 +279,6 @@ class Comparison:
             return {}
         found = plausibility.plausibility([s for s, _ in known], [h for _, h in known])
         return {metric: found[metric] for metric in self._plausibility}
-
-
-def summary(
-    records: Sequence[JsonDict],
-    randomised: Dict[str, List[JsonDict]],
-    reference: Optional[str],
-    seed: int,
-) -> JsonDict:
-    """
-    # Parameters
-
-    records, randomised
-        As `Comparison` gives them.
-    reference : `str`, optional
-        The row that is tested against each other one; None for no tests.
-    seed : `int`
-        Of the bootstrap and of the permutations.
-
-    # Returns
-
-    `JsonDict`
-        `rows`: for each row and metric `statistics.mean`. `tests`: for each metric (without bins) and
-        each other row `statistics.paired` over the texts that both have, with `p_holm`, corrected over
-        the metric's tests. `texts`: how many have a record; `errors`: how many a row has without.
-
-    # Raises
-
-    `ConfigurationError`
-        If there is no row of the reference's name.
-    """
-    values: Dict[str, Dict[str, Dict[int, float]]] = {}
-    errors: Dict[str, int] = {}
-    for record in records:
-        row = record.get("row")
-        if "error" in record:
-            errors[row or "all"] = errors.get(row or "all", 0) + 1
-            continue
-        of_row = values.setdefault(row, {})
-        for metric, value in {**record["metrics"], **record["costs"]}.items():
-            of_row.setdefault(metric, {})[record["example"]] = value
-    if not values:
-        first = next((record["error"] for record in records if "error" in record), "no text")
-        raise ConfigurationError(f"no text could be explained by any interpreter; first: {first}")
-    for row, of_row in randomised.items():
-        values.setdefault(row, {})
-        by_example: Dict[int, List[float]] = {}
-        for record in of_row:
-            by_example.setdefault(record["example"], []).append(record["value"])
-            at_stage = values[row].setdefault(f"randomisation@{record['stage']}", {})
-            at_stage[record["example"]] = record["value"]
-        values[row]["randomisation"] = {n: sum(v) / len(v) for n, v in by_example.items()}
-    if reference is not None and reference not in values:
-        raise ConfigurationError(f"reference: no row {reference!r}; there are {', '.join(values)}")
-    rows = {
-        row: {m: statistics.mean(list(found.values()), seed) for m, found in of_row.items()}
-        for row, of_row in values.items()
-    }
-    tests: List[JsonDict] = []
-    for metric in values[reference] if reference is not None else ():
-        if metric in METRICS and metric not in COSTS:
-            of_metric = []
-            for row in values:
-                own, other = values[reference][metric], values[row].get(metric, {})
-                shared = [n for n in own if n in other]
-                if row != reference and shared:
-                    found = statistics.paired(
-                        [own[n] for n in shared], [other[n] for n in shared], seed
-                    )
-                    of_metric.append({"metric": metric, "row": reference, "against": row, **found})
-            corrected = statistics.holm([test["p"] for test in of_metric])
-            tests.extend({**test, "p_holm": p} for test, p in zip(of_metric, corrected))
-    return {
-        "rows": rows,
-        "tests": tests,
-        "texts": len({record["example"] for record in records if "error" not in record}),
-        "errors": errors,
-    }
 
 
 def _head(example: Example) -> JsonDict:

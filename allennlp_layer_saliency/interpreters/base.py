@@ -3,7 +3,6 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import torch
 from allennlp.common.checks import ConfigurationError
-from allennlp.common.from_params import infer_params
 from allennlp.common.util import JsonDict
 from allennlp.data import Instance
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
@@ -20,7 +19,7 @@ from allennlp_layer_saliency.core.scoring import (
 )
 from allennlp_layer_saliency.display import Explanation
 from allennlp_layer_saliency.interpreters.aggregations import FeatureAggregation
-from allennlp_layer_saliency.interpreters.coherence_file import CoherenceFile
+from allennlp_layer_saliency.interpreters.layers_file import LayersFile
 from allennlp_layer_saliency.interpreters.masked_states import MaskedStates
 from allennlp_layer_saliency.interpreters.output import (
     OutputTexts,
@@ -30,6 +29,7 @@ from allennlp_layer_saliency.interpreters.output import (
 from allennlp_layer_saliency.interpreters.targets import Target, as_target, target_type
 from allennlp_layer_saliency.interpreters.traced_batch import TracedBatch
 from allennlp_layer_saliency.models.allennlp import instances_of, model_of
+from allennlp_layer_saliency.models.allennlp.settings import refuse_unknown
 from allennlp_layer_saliency.models.text_layout import Inputs
 from allennlp_layer_saliency.models.text_reader import Batch, Prepared, TextReader
 
@@ -70,12 +70,7 @@ class TransformerInterpreter(SaliencyInterpreter):
         autocast: Optional[str] = None,
         **unknown: Any,
     ) -> None:
-        if unknown:
-            known = set(infer_params(type(self))) - {"self", "predictor", "kwargs", "unknown"}
-            raise ConfigurationError(
-                f"{type(self).__name__} has no setting {', '.join(unknown)}; it has "
-                f"{', '.join(sorted(known))}"
-            )
+        refuse_unknown(type(self), unknown)
         super().__init__(predictor)
         target_type(model_of(predictor))  # refuses what has no single score
         self.texts = TextReader(predictor, transformer, autocast)
@@ -141,7 +136,7 @@ class LayerInterpreter(TransformerInterpreter):
         self._word_aggregation = word_aggregation
         self._target = as_target(target).of(self.texts.model, target_class, contrast_class)
         last_layer = len(self.texts.hf_layers.taps) - 1
-        known = None if coherence is None else CoherenceFile.read(coherence, last_layer)
+        known = None if coherence is None else LayersFile.read(coherence, last_layer)
         if layer == "auto":
             if known is None:
                 raise ConfigurationError(

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
 
-from allennlp_layer_saliency.reports import coherence, comparison
+from allennlp_layer_saliency.reports import comparison_tables, layers_table
 from allennlp_layer_saliency.reports.explanations import (
     STEPS,
     Text,
@@ -89,25 +89,28 @@ def _of_folder(folder: str) -> str:
                 "caption": f"Semantic coherence of the layers {head}".strip(),
                 "columns": [
                     "layer",
-                    *(t.format(tau=layers["tau"]) for t in coherence.TITLES.values()),
+                    *(t.format(tau=layers["tau"]) for t in layers_table.TITLES.values()),
                 ],
                 "rows": [
-                    [str(entry["layer"]), *(coherence.cell(entry, m) for m in coherence.TITLES)]
+                    [
+                        str(entry["layer"]),
+                        *(layers_table.cell(entry, m) for m in layers_table.TITLES),
+                    ]
                     for entry in entries
                 ],
             }
-            for head, entries in coherence.heads(layers).items()
+            for head, entries in layers_table.heads(layers).items()
         ]
         notes = [
             f"{layers['texts']:,} texts; ± half the 95 % bootstrap interval",
             f'layer: "auto" stands for {layers["chosen"]}',
         ]
-        figure = coherence.figure(layers)
+        figure = layers_table.figure(layers)
         return _rendered(
             title, notes, tables, {} if figure is None else {"coherence over layers": figure}
         )
     if compared is not None:
-        found = comparison.table(compared, comparison.metrics_of(compared))
+        found = comparison_tables.table(compared, comparison_tables.metrics_of(compared))
         tables = [
             {
                 "caption": "Interpreters, the best first",
@@ -117,8 +120,8 @@ def _of_folder(folder: str) -> str:
         ]
         examples = os.path.join(folder, "examples.jsonl")
         data = compact(of_comparison(list(read(examples)))) if os.path.exists(examples) else None
-        notes = [comparison.note(compared)]
-        return _rendered(title, notes, tables, comparison.figures(compared) or {}, data)
+        notes = [comparison_tables.note(compared)]
+        return _rendered(title, notes, tables, comparison_tables.figures(compared) or {}, data)
     if os.path.exists(os.path.join(folder, MANIFEST)):
         return _of_run(folder, title)
     raise ConfigurationError(

@@ -9,6 +9,7 @@ from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
 
 from allennlp_layer_saliency.files import TEMPORARY, pyarrow_parquet, write_whole
+from allennlp_layer_saliency.results_folder import ResultsFolder, read_json
 from allennlp_layer_saliency.runs.explainer import Output, Outputs, Shard
 
 FORMATS = ("jsonl", "parquet")
@@ -51,12 +52,10 @@ class RunFolder:
         self._names = names
         self._format = format
         self._known = {"run": 1, **known, "format": format}
-        self._manifest = os.path.join(path, MANIFEST)
         self._progress = os.path.join(path, PROGRESS)
         self.finished = False
         self._done: Dict[int, JsonDict] = {}
-        os.makedirs(path, exist_ok=True)
-        self._lock = _locked(path)
+        self._folder = ResultsFolder(path, MANIFEST, "run")
         try:
             self._open(force)
         except BaseException:
@@ -64,23 +63,18 @@ class RunFolder:
             raise
 
     def _open(self, force: bool) -> None:
-        before = _read_manifest(self._manifest)  # of anything else it is refused, force or not
+        before = _manifest_of(self._path)  # of anything else it is refused, force or not
         if before is not None and "shards" not in before and not self._read_progress():
             before = None  # a configuration that came to nothing, and may be mended
         if force:
             before = None
         if before is not None:
-            differing = _differing(before, self._known)
-            if differing:
-                raise ConfigurationError(
-                    f"{self._path} holds another run (differing in {'; '.join(differing)}); choose another "
-                    "folder, or give --force to start over"
-                )
+            self._folder.check_same(before, self._known)
         self._clear(everything=before is None)
         for name in self._names:
             os.makedirs(self._of(name), exist_ok=True)
         if before is None:
-            write_whole(self._manifest, _dumped(self._known))
+            self._folder.describe(self._known)
             return
         for entry in before["shards"] if "shards" in before else self._read_progress():
             if all(os.path.isfile(self._file(name, entry["shard"])) for name in self._names):
@@ -89,9 +83,7 @@ class RunFolder:
 
     def close(self) -> None:
         """Let others write to the folder."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._folder.close()
 
     def __enter__(self) -> "RunFolder":
         return self
@@ -128,7 +120,7 @@ class RunFolder:
         """Say in the manifest that nothing is missing."""
         shards = [self._done[number] for number in sorted(self._done)]
         whole = {**self._known, "texts": self.texts, "errors": self.errors, "shards": shards}
-        write_whole(self._manifest, _dumped(whole))
+        self._folder.describe(whole)
         if os.path.exists(self._progress):
             os.remove(self._progress)
 
@@ -201,7 +193,7 @@ def read_run(path: str) -> Dict[str, Iterator[JsonDict]]:
     `ConfigurationError`
         If it is no such folder.
     """
-    manifest = _read_manifest(os.path.join(path, MANIFEST))
+    manifest = _manifest_of(path)
     if manifest is None:
         raise ConfigurationError(f"{path} has no {MANIFEST}; make it with allennlp saliency run")
     return {
@@ -249,56 +241,11 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _locked(path: str) -> Optional[int]:
-    """Hold the folder for this process; its end, however it comes, lets go."""
-    try:
-        import fcntl
-    except ImportError:  # not a Unix
-        return None
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(folder)
-        raise ConfigurationError(f"{path}: another process is writing to this folder") from error
-    except OSError:
-        pass  # some network file systems know no locks
-    return folder
-
-
-def _read_manifest(path: str) -> Optional[JsonDict]:
-    if not os.path.exists(path):
-        return None
-    with open(path, encoding="utf-8") as file:
-        try:
-            content = json.load(file)
-        except ValueError as error:
-            raise ConfigurationError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(content, dict) or "run" not in content:
-        raise ConfigurationError(f"{path} is not of allennlp saliency run; choose another folder")
+def _manifest_of(path: str) -> Optional[JsonDict]:
+    manifest = os.path.join(path, MANIFEST)
+    content = read_json(manifest)
+    if content is not None and not (isinstance(content, dict) and "run" in content):
+        raise ConfigurationError(
+            f"{manifest} is not of allennlp saliency run; choose another folder"
+        )
     return content
-
-
-def _differing(before: JsonDict, known: JsonDict) -> List[str]:
-    """Each thing that differs, with both values where they are short."""
-    found = []
-    for key in known:
-        a, b = before.get(key), known[key]
-        if a == b:
-            continue
-        if isinstance(a, dict) and isinstance(b, dict):
-            for inner in sorted({*a, *b}):
-                if a.get(inner) != b.get(inner):
-                    found.append(f"{key}: {inner}{_values(a.get(inner), b.get(inner))}")
-        else:
-            found.append(f"{key}{_values(a, b)}")
-    return found
-
-
-def _values(before: Any, now: Any) -> str:
-    a, b = json.dumps(before), json.dumps(now)
-    return f", {a} there, {b} now" if len(a) + len(b) <= 80 else ""
-
-
-def _dumped(content: JsonDict) -> bytes:
-    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()

@@ -209,7 +209,7 @@ def test_another_comparison_is_not_mixed_in(run, failure, tmp_path):
     config = {"interpreters": {"random": "random"}, "metrics": ["sufficiency"]}
     run("--limit", "2", **config)
     message = failure(run, "--limit", "3", **config)
-    assert "holds another comparison (differing in config: limit)" in message
+    assert "holds another comparison (differing in config: limit, 2 there, 3 now)" in message
     results, _ = run("--limit", "3", "--force", **config)
     assert results["texts"] == 3
 

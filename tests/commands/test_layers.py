@@ -2,6 +2,7 @@ import csv
 
 import pytest
 
+from allennlp_layer_saliency.commands.layers import LayersExperiment
 from allennlp_layer_saliency.core.coherence import deepest_readable
 from tests.conftest import ROOT
 
@@ -96,10 +97,17 @@ def test_mistakes_are_one_line(run, failure, tmp_path, config, message):
     assert message in failure(run, **config)
 
 
-def test_results_are_not_overwritten_unasked(run, failure):
-    run("--limit", "2")
-    assert "exists; choose another folder, or give --force" in failure(run)
-    run("--limit", "2", "--force")
+def test_results_are_not_overwritten_unasked(run, failure, monkeypatch):
+    first, _ = run("--limit", "2")
+    line = failure(run, "--limit", "3")
+    assert (
+        "holds another measurement of layers (differing in config: limit, 2 there, 3 now)" in line
+    )
+    again, table = run("--limit", "3", "--force")
+    assert (first["texts"], again["texts"]) == (2, 3)
+    # What is there of the same configuration is shown, and not measured again.
+    monkeypatch.setattr(LayersExperiment, "results", None)
+    assert run("--limit", "3") == (again, table)
 
 
 def test_an_inner_predictor_with_arguments(run):

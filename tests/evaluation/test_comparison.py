@@ -1,4 +1,4 @@
-from allennlp_layer_saliency.evaluation.comparison import summary
+from allennlp_layer_saliency.evaluation.comparison_summary import summary
 
 
 def test_a_row_whose_metrics_all_failed_keeps_its_randomisation():

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from allennlp_layer_saliency.core.faithfulness import RATIOS
 from allennlp_layer_saliency.display import colours
-from allennlp_layer_saliency.reports import comparison, plots
+from allennlp_layer_saliency.reports import comparison_tables, plots
 
 matplotlib.use("Agg")
 
@@ -132,7 +132,7 @@ def test_curves(axes):
 def test_a_comparisons_figures_have_these_curves():
     rows = {**ROWS, "c": row(0.1, "insertion_auc")}
     results = {"rows": rows, "tests": [], "texts": 4, "errors": {}}
-    figure = comparison.figures(results)["curves"]
+    figure = comparison_tables.figures(results)["curves"]
     deletion, insertion = figure.axes
     # The best first: a lower probability after deletion is better.
     assert list(deletion.lines[0].get_ydata()) == [0.25 + ratio / 200 for ratio in RATIOS]
@@ -180,4 +180,4 @@ def test_without_matplotlib(monkeypatch):
     for draw in (plots.token_bars, plots.layer_heat_map):
         with pytest.raises(ConfigurationError, match="needs matplotlib"):
             draw(ONE)
-    assert comparison.figures({"rows": ROWS}) is None
+    assert comparison_tables.figures({"rows": ROWS}) is None

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from allennlp_layer_saliency.evaluation.comparison import COSTS, LOWER_IS_BETTER, METRICS
+from allennlp_layer_saliency.evaluation.comparison_summary import COSTS, LOWER_IS_BETTER, METRICS
 from allennlp_layer_saliency.reports import plots
 from allennlp_layer_saliency.reports.intervals import with_half_width
 

@@ -7,7 +7,7 @@ from allennlp.common.checks import ConfigurationError
 
 from allennlp_layer_saliency.core.coherence import MEASURES
 from allennlp_layer_saliency.core.decoding import Decoder
-from allennlp_layer_saliency.evaluation import coherence
+from allennlp_layer_saliency.evaluation import layers
 from allennlp_layer_saliency.interpreters.lm_heads import PretrainedLMHead, TiedEmbeddingsLMHead
 from allennlp_layer_saliency.models.text_reader import TextReader
 from tests import reference
@@ -21,7 +21,7 @@ def measured(predictor, sentences=SENTENCES, head=None, **settings):
         texts.prepare([predictor._json_to_instance({"sentence": sentence})])
         for sentence in sentences
     ]
-    return coherence.measure(texts, {"head": head}, iter(prepared), **settings)["head"]
+    return layers.measure(texts, {"head": head}, iter(prepared), **settings)["head"]
 
 
 def by_hand(predictor, lm, sentence, layer, tau):
@@ -63,7 +63,7 @@ def test_against_a_plain_version(predictor, roberta_folder):
 
 def test_windows_and_batches_change_nothing(predictor, monkeypatch):
     whole = measured(predictor, tau=3)
-    monkeypatch.setattr(coherence, "WINDOW", 3)
+    monkeypatch.setattr(layers, "WINDOW", 3)
     done = []
     parts = measured(predictor, tau=3, progress=done.append)
     assert numpy.allclose(parts, whole, rtol=1e-4, atol=1e-5)
@@ -106,13 +106,13 @@ def test_means_and_intervals():
     sums = numpy.zeros((2, 2, 6))
     sums[:, 0] = [[1, 1, 0.5, 1, 2, 1], [0, 1.5, 1.5, -3, 3, 3]]
     sums[:, 1] = 1.0
-    first, second = coherence.summary(sums, samples=200)
+    first, second = layers.summary(sums, samples=200)
     assert (first["layer"], second["layer"]) == (0, 1)
     assert [first[name] for name in MEASURES] == [0.25, 0.625, 0.5, -0.5, 1.25]
     # A bootstrap of two texts draws both, or one of them twice.
     assert first["intervals"]["recovery"] == [0.0, 1.0]
     assert second["intervals"]["entropy"] == [1.0, 1.0]
-    (alone,) = coherence.summary(sums[:1, :1])
+    (alone,) = layers.summary(sums[:1, :1])
     assert alone["intervals"]["recovery"] is None
 
 
@@ -122,7 +122,7 @@ def test_intervals_cover_the_mean_as_often_as_they_say():
     for trial in range(100):
         sums = numpy.ones((40, 1, 6))
         sums[:, 0, 0] = generator.random(40)
-        (entry,) = coherence.summary(sums, seed=trial, samples=200)
+        (entry,) = layers.summary(sums, seed=trial, samples=200)
         low, high = entry["intervals"]["recovery"]
         covered += low <= 0.5 <= high
     assert 85 <= covered <= 100
@@ -148,4 +148,4 @@ def test_a_causal_head_says_nothing_of_texts_of_one_piece(tmp_path):
     pieces[:] = pieces[-1:]
     prepared = texts.prepare(prepared.instances)
     with pytest.raises(ConfigurationError, match="head speaks of no word piece of these texts"):
-        coherence.measure(texts, {"head": head}, iter([prepared]), tau=3)
+        layers.measure(texts, {"head": head}, iter([prepared]), tau=3)

@@ -2,7 +2,7 @@
 
 import csv
 
-from allennlp_layer_saliency.reports import comparison
+from allennlp_layer_saliency.reports import comparison_tables
 
 
 def values(mean, half=None):
@@ -30,7 +30,7 @@ RESULTS = {
 
 
 def test_tables(tmp_path):
-    written = comparison.write_tables(RESULTS, str(tmp_path))
+    written = comparison_tables.write_tables(RESULTS, str(tmp_path))
     assert written == ["costs.md", "table.csv", "table.md", "table.tex", "tests.csv"]
     lines = (tmp_path / "table.md").read_text().splitlines()
     assert lines[0] == "|  | comprehensiveness ↑ | sufficiency ↓ |"
@@ -48,6 +48,6 @@ def test_tables(tmp_path):
 
 
 def test_on_screen(capsys):
-    comparison.print_tables(RESULTS)
+    comparison_tables.print_tables(RESULTS)
     shown = capsys.readouterr().out
     assert "compr. ↑" in shown and "0.750*" in shown and "±.100" not in shown

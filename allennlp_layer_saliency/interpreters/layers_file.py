@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 POOR = 0.5
 
 
-class CoherenceFile(NamedTuple):
+class LayersFile(NamedTuple):
     """
     # Parameters
 
@@ -27,7 +27,7 @@ class CoherenceFile(NamedTuple):
     layers: Dict[int, Dict[str, Any]]
 
     @classmethod
-    def read(cls, path: str, last_layer: int) -> "CoherenceFile":
+    def read(cls, path: str, last_layer: int) -> "LayersFile":
         """
         From layers.json or the folder that holds it, for a model whose last layer has this index.
 

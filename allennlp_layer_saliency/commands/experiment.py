@@ -1,0 +1,99 @@
+"""What the commands with a configuration share."""
+
+from typing import Any, Dict, Optional, Type, TypeVar, Union
+
+from allennlp.common import FromParams, Params
+from allennlp.common.checks import ConfigurationError
+from allennlp.common.util import JsonDict
+from allennlp.models.archival import Archive, load_archive
+
+from allennlp_layer_saliency.data import Data
+from allennlp_layer_saliency.files import check_is_file
+from allennlp_layer_saliency.models.allennlp.settings import refuse_unknown
+from allennlp_layer_saliency.provenance import provenance
+
+T = TypeVar("T", bound="Experiment")
+
+
+class Experiment(FromParams):
+    """
+    A model, and the texts that something is found out about it with.
+
+    # Parameters
+
+    archive_file : `str`
+    data : `Data`
+    inner : `str` or `Dict[str, Any]`, optional
+        The predictor that reads the data, as for the `saliency` predictor; left out, the model's default.
+    seed : `int`, optional (default = `0`)
+        Of all that is drawn at random, the data's `sample` among it.
+    limit : `int`, optional
+        Only so many texts, from the beginning.
+
+    # Attributes
+
+    settings : `JsonDict`
+        The configuration that it was made from.
+    """
+
+    settings: JsonDict
+
+    def __init__(
+        self,
+        archive_file: str,
+        data: Data,
+        inner: Optional[Union[str, Dict[str, Any]]] = None,
+        seed: int = 0,
+        limit: Optional[int] = None,
+        **unknown: Any,
+    ) -> None:
+        refuse_unknown(type(self), unknown)
+        check_at_least_one(limit=limit)
+        self.archive_file = archive_file
+        self.data = data
+        self.inner = inner
+        self.seed = seed
+        self.limit = limit
+
+    @classmethod
+    def read(cls: Type[T], path: str, **overrides: Any) -> T:
+        """
+        From a jsonnet file, and the command's options that are not None.
+
+        # Raises
+
+        `ConfigurationError`
+            If there is no such file, or it is not valid.
+        """
+        check_is_file(path)
+        try:
+            params = Params.from_file(path)
+        except RuntimeError as error:
+            problem = str(error).strip().splitlines()[0]
+            raise ConfigurationError(f"{path} is not valid: {problem}") from error
+        for name, value in overrides.items():
+            if value is not None:
+                params[name] = value
+        settings = params.duplicate().as_dict(quiet=True)
+        experiment = cls.from_params(params)
+        experiment.settings = settings
+        return experiment
+
+    def known(self) -> JsonDict:
+        """What the results depend on."""
+        return provenance(self.archive_file, self.settings, self.seed)
+
+    def archive(self, cuda_device: int) -> Archive:
+        return load_archive(self.archive_file, cuda_device=cuda_device)
+
+
+def check_at_least_one(**values: Optional[int]) -> None:
+    """
+    # Raises
+
+    `ConfigurationError`
+        If one of the values, named by their settings, is given and less than 1.
+    """
+    for name, value in values.items():
+        if value is not None and value < 1:
+            raise ConfigurationError(f"{name} must be at least 1; got {value}")
