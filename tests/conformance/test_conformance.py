@@ -14,6 +14,7 @@ from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.training.metrics import Metric
 
 from allennlp_layer_saliency.core.paths import Weights
+from allennlp_layer_saliency.interpreters.aggregations import FeatureAggregation
 from allennlp_layer_saliency.models import batching
 from tests.conformance.rows import ROWS
 from tests.conftest import hook_count
@@ -290,8 +291,11 @@ def test_scores_are_the_derivative(built, layer):
         predictor._model.float()
 
 
-class Looking:
+class Looking(FeatureAggregation):
     """An aggregation that keeps what it is given."""
+
+    def __init__(self, resumes):
+        self.resumes = resumes
 
     def __call__(self, at):
         self.at = at
@@ -315,7 +319,7 @@ def test_resuming_equals_the_whole_pass(built, layer):
 
     chosen = []
     resumed._target.choose = kept_choices
-    resumed._aggregation = Looking()
+    resumed._aggregation = Looking(resumes=True)
     resumed.saliency_interpret_from_json(lines[0])
     assert chosen[-1] == chosen[0]
     if not any(chosen[0]):
@@ -326,7 +330,7 @@ def test_resuming_equals_the_whole_pass(built, layer):
     assert scores.shape == (len(at.scores), 2)
 
     whole._target.choose = lambda *_: chosen[0]
-    whole._aggregation = Looking()
+    whole._aggregation = Looking(resumes=False)
     (tap,) = [whole.texts.hf_layers.taps[i] for i in whole.layers]
     for n, factor in enumerate(factors):
         count = 0
