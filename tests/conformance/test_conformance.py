@@ -154,7 +154,7 @@ def test_mixed_precision(built):
     row, predictor, lines = built
     if "decomposable" in type(predictor._model).__name__.lower():
         with pytest.raises(
-            ConfigurationError, match="DecomposableAttention takes a masked softmax"
+            ConfigurationError, match="uses AllenNLP's masked softmax"
         ):
             make(predictor, type=OURS[2], autocast="bfloat16").saliency_interpret_batch_json(lines)
         return

@@ -87,7 +87,7 @@ def test_hidden_states_too(bundled, lines):
     states = []
     for interpreter in (plain, low):
         prepared = [interpreter.texts.prepare([bundled._json_to_instance(lines[0])])]
-        ((_, _, of_layers),) = interpreter.hidden_states(prepared)
+        ((_, _, of_layers),) = interpreter.texts.hidden_states(prepared, interpreter.layers)
         states.append(of_layers[2])
     assert states[1].dtype == torch.float32
     assert not torch.equal(*states)

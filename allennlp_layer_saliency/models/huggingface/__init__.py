@@ -4,13 +4,13 @@ from allennlp_layer_saliency.models.huggingface import loading  # noqa: F401
 from allennlp_layer_saliency.models.huggingface.architectures import (
     ARCHITECTURES,
     Layers,
-    attentions,
     find_transformer,
     layers_of,
     max_positions,
     takes_token_types,
     without_cache,
 )
+from allennlp_layer_saliency.models.huggingface.attentions import attentions
 from allennlp_layer_saliency.models.huggingface.classifiers import (
     in_archive,
     load_classifier,

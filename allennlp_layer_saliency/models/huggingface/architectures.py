@@ -335,34 +335,6 @@ def takes_token_types(config: PretrainedConfig) -> bool:
     return config.model_type == "xlnet" or (getattr(config, "type_vocab_size", 0) or 0) > 1
 
 
-@contextmanager
-def attentions(transformer: PreTrainedModel) -> Iterator[List[Tuple[Tensor, ...]]]:
-    """
-    A list to which each run of the transformer in the block adds its blocks' attentions, of shape (batch,
-    heads, positions, positions). Who runs it sees its output without them.
-    """
-    found: List[Tuple[Tensor, ...]] = []
-    own = transformer.forward
-
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        output = own(*args, **{**kwargs, "output_attentions": True, "return_dict": True})
-        of_blocks = output.get("attentions") or output.get("encoder_attentions")
-        if of_blocks:
-            found.append(of_blocks)
-        without = {k: v for k, v in output.items() if not k.endswith("attentions")}
-        return type(output)(**without)
-
-    shadowed = "forward" in vars(transformer)
-    transformer.forward = forward  # type: ignore[assignment]
-    try:
-        yield found
-    finally:
-        if shadowed:
-            transformer.forward = own  # type: ignore[assignment]
-        else:
-            del transformer.forward
-
-
 def _at(module: torch.nn.Module, path: str) -> Optional[torch.nn.Module]:
     for name in path.split("."):
         module = getattr(module, name, None)  # type: ignore[assignment]

@@ -1,0 +1,35 @@
+"""The blocks' attentions, of models whose output has none."""
+
+from contextlib import contextmanager
+from typing import Any, Iterator, List, Tuple
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+
+@contextmanager
+def attentions(transformer: PreTrainedModel) -> Iterator[List[Tuple[Tensor, ...]]]:
+    """
+    A list to which each run of the transformer in the block adds its blocks' attentions, of shape (batch,
+    heads, positions, positions). Its output has them no more.
+    """
+    found: List[Tuple[Tensor, ...]] = []
+    own = transformer.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        output = own(*args, **{**kwargs, "output_attentions": True, "return_dict": True})
+        of_blocks = output.get("attentions") or output.get("encoder_attentions")
+        if of_blocks:
+            found.append(of_blocks)
+        without = {k: v for k, v in output.items() if not k.endswith("attentions")}
+        return type(output)(**without)
+
+    shadowed = "forward" in vars(transformer)
+    transformer.forward = forward  # type: ignore[assignment]
+    try:
+        yield found
+    finally:
+        if shadowed:
+            transformer.forward = own  # type: ignore[assignment]
+        else:
+            del transformer.forward
