@@ -1,8 +1,48 @@
 from pathlib import Path
+from typing import Any
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+from setuptools.command.editable_wheel import editable_wheel
 
 here = Path(__file__).parent
+HOOK = "allennlp_compatibility.pth"
+
+
+class BuildWithHook(build_py):
+    """Puts the hook beside the packages, where Python looks for it when it starts."""
+
+    def run(self) -> None:
+        super().run()
+        self.copy_file(str(here / HOOK), str(Path(self.build_lib) / HOOK))
+
+    def get_outputs(self, include_bytecode: bool = True) -> Any:
+        return [*super().get_outputs(include_bytecode), str(Path(self.build_lib) / HOOK)]
+
+
+class EditableWithHook(editable_wheel):
+    """The same for `pip install --editable`, which copies nothing else."""
+
+    def _select_strategy(self, *args: Any) -> Any:
+        return _WithHook(super()._select_strategy(*args))
+
+
+class _WithHook:
+    def __init__(self, strategy: Any) -> None:
+        self._strategy = strategy
+
+    def __enter__(self) -> Any:
+        self._strategy.__enter__()
+        return self
+
+    def __exit__(self, *args: Any) -> Any:
+        return self._strategy.__exit__(*args)
+
+    def __call__(self, wheel: Any, *args: Any) -> None:
+        self._strategy(wheel, *args)
+        wheel.write(str(here / HOOK), HOOK)
+
+
 version = {}
 exec((here / "allennlp_layer_saliency" / "version.py").read_text(), version)
 
@@ -23,14 +63,22 @@ setup(
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
-    packages=find_packages(include=["allennlp_layer_saliency", "allennlp_layer_saliency.*"]),
+    packages=[
+        "allennlp_compatibility",
+        *find_packages(include=["allennlp_layer_saliency", "allennlp_layer_saliency.*"]),
+    ],
+    cmdclass={"build_py": BuildWithHook, "editable_wheel": EditableWithHook},
+    entry_points={
+        "console_scripts": ["allennlp-saliency = allennlp_compatibility.__main__:main"],
+    },
     package_data={
         "allennlp_layer_saliency": ["py.typed"],
         "allennlp_layer_saliency.reports": ["templates/*"],
     },
-    python_requires=">=3.8,<3.13",
+    python_requires=">=3.8,<3.14",
     install_requires=[
         "allennlp==2.10.1",
         "allennlp-models==2.10.1",

@@ -3,8 +3,11 @@
 AllenNLP's plugin loader imports this module only, so it imports everything that registers itself.
 """
 
+import allennlp_compatibility
 from allennlp_layer_saliency.requirements import check_requirements
 
+# In a Python that reads no .pth files.
+allennlp_compatibility.install()
 check_requirements()
 
 from allennlp_layer_saliency import (  # noqa: E402

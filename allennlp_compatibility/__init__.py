@@ -1,0 +1,44 @@
+"""
+Lets AllenNLP 2.10.1 run with later versions of transformers and huggingface-hub than it was written for.
+
+`allennlp_compatibility.pth`, which is installed beside this package, imports this module at the start of each
+Python of the environment. It does nothing until something imports `allennlp`; docs/compatibility.md says what
+it does then. `ALLENNLP_COMPATIBILITY=off` in the environment switches it off.
+"""
+
+import os
+import sys
+
+
+class Hook:
+    """Finds modules of AllenNLP for Python's import system, and has them mended where they need it."""
+
+    def __init__(self):  # type: ignore[no-untyped-def]
+        self._finding = False
+
+    def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
+        """As of `importlib.abc.MetaPathFinder`: None for what needs no mending."""
+        if self._finding or not name.startswith("allennlp."):
+            return None
+        from allennlp_compatibility.mends import mended
+
+        # The other finders find it.
+        self._finding = True
+        try:
+            return mended(name)
+        finally:
+            self._finding = False
+
+
+def install() -> None:
+    """Have AllenNLP mended when it is imported. Once is enough; what is imported before stays as it is."""
+    if os.environ.get("ALLENNLP_COMPATIBILITY") != "off" and not is_installed():
+        sys.meta_path.insert(0, Hook())
+
+
+def is_installed() -> bool:
+    """Whether AllenNLP is mended when it is imported."""
+    return any(isinstance(finder, Hook) for finder in sys.meta_path)
+
+
+install()
