@@ -26,7 +26,7 @@ def save_language_model(folder: Path, seed: int = 0) -> str:
     vocabulary = {piece: i for i, piece in enumerate(SPECIAL + words)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.post_processor = processors.RobertaProcessing(sep=("</s>", 2), cls=("<s>", 0))
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
     torch.manual_seed(seed)
     config = RobertaConfig(
         vocab_size=VOCABULARY_SIZE,

@@ -37,6 +37,7 @@ from transformers import (  # noqa: E402
 )
 
 import allennlp_layer_saliency  # noqa: E402, F401
+from allennlp_layer_saliency.models.huggingface.loading import is_own_hook  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 SENTENCES = [
@@ -74,9 +75,12 @@ def reseed_weights(model: torch.nn.Module, seed: int) -> None:
 
 
 def hook_count(model: torch.nn.Module) -> int:
+    """Hooks that no library keeps there for itself."""
     return sum(
-        len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks)
+        not is_own_hook(hook)
         for m in model.modules()
+        for hooks in (m._forward_hooks, m._forward_pre_hooks, m._backward_hooks)
+        for hook in hooks.values()
     )
 
 
@@ -91,7 +95,7 @@ def byte_level_tokenizer(vocab_size: int = 320) -> RobertaTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(SENTENCES, trainer)
-    tokenizer.post_processor = processors.RobertaProcessing(sep=("</s>", 2), cls=("<s>", 0))
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
     return RobertaTokenizerFast(tokenizer_object=tokenizer, add_prefix_space=True)
 
 

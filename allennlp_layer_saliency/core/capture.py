@@ -181,11 +181,19 @@ def recorded(*modules: torch.nn.Module) -> Iterator[List[Tuple[torch.nn.Module, 
 
 
 @contextmanager
-def preserved(model: torch.nn.Module) -> Iterator[None]:
+def preserved(
+    model: torch.nn.Module, may_stay: Callable[[Callable], bool] = lambda hook: False
+) -> Iterator[None]:
     """
     Restore hooks, `requires_grad` and training flags, and parameter gradients when the block ends.
 
     For code of others that leaves them behind when it raises, or always.
+
+    # Parameters
+
+    model : `torch.nn.Module`
+    may_stay : `Callable[[Callable], bool]`
+        Whether a hook that is new when the block ends belongs to the model.
     """
     hook_tables = [
         (table, dict(table))
@@ -202,8 +210,9 @@ def preserved(model: torch.nn.Module) -> Iterator[None]:
         yield
     finally:
         for table, entries in hook_tables:
+            new = {key: hook for key, hook in table.items() if may_stay(hook)}
             table.clear()
-            table.update(entries)
+            table.update({**entries, **new})
         for module, flag in training.items():
             module.training = flag
         for parameter, flag, gradient in parameters:
@@ -285,8 +294,15 @@ def _hooks(taps: Mapping[int, Tap], read: Callable[[int, Any], Any]) -> Iterator
 
     with ExitStack() as stack:
         for layer, tap in taps.items():
-            stack.callback(tap.module.register_forward_hook(hook_for(layer, tap)).remove)
+            stack.callback(_register_first(tap.module, hook_for(layer, tap)).remove)
         yield
+
+
+def _register_first(module: torch.nn.Module, hook: Callable) -> Any:
+    """Before the module's other hooks, so that those which keep its output keep what replaces it."""
+    if torch.__version__.startswith("1."):
+        return module.register_forward_hook(hook)
+    return module.register_forward_hook(hook, prepend=True)  # type: ignore[call-arg]
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.models import Model
 from allennlp.predictors import Predictor
 
+from allennlp_layer_saliency.models import HuggingFaceClassifier
+
 
 def interpreter_params(interpreter: Union[str, Dict[str, Any], Params]) -> Params:
     """
@@ -69,6 +71,14 @@ def resolved(interpreters: Dict[str, Any]) -> Dict[str, JsonDict]:
 def inner_predictor(
     model: Model, dataset_reader: DatasetReader, inner: Optional[Union[str, Dict[str, Any]]]
 ) -> Predictor:
+    """
+    The predictor that turns lines into instances, by registered name, configuration, or the model's default.
+
+    # Raises
+
+    `ConfigurationError`
+        If there is no such predictor, or it has no such arguments.
+    """
     arguments = {"type": inner} if isinstance(inner, str) else dict(inner or {})
     name = arguments.pop("type", type(model).default_predictor)
     if name is None:
@@ -79,6 +89,11 @@ def inner_predictor(
     if name not in Predictor.list_available() or name == "saliency":
         raise ConfigurationError(f"inner: no predictor to explain is registered as {name!r}")
     try:
-        return Predictor.by_name(name)(model, dataset_reader, **arguments)
+        predictor = Predictor.by_name(name)(model, dataset_reader, **arguments)
     except TypeError as error:
         raise ConfigurationError(f"inner: {error}") from error
+    if isinstance(model, HuggingFaceClassifier):
+        # AllenNLP knows where the word embeddings of a few architectures are, and its interpreters fail on
+        # others.
+        predictor.get_interpretable_layer = model.classifier.get_input_embeddings  # type: ignore
+    return predictor

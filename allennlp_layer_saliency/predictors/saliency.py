@@ -1,54 +1,36 @@
 import atexit
 import json
 import logging
-import math
 import sys
 import traceback
 from collections import Counter
-from contextlib import ExitStack, contextmanager
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 from allennlp.common.checks import ConfigurationError
-from allennlp.common.util import JsonDict, sanitize
+from allennlp.common.util import JsonDict
 from allennlp.data import DatasetReader, Instance
-from allennlp.interpret.saliency_interpreters import (
-    IntegratedGradient,
-    SaliencyInterpreter,
-    SimpleGradient,
-    SmoothGradient,
-)
+from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.models import Model
 from allennlp.predictors import Predictor
 
-from allennlp_layer_saliency.core.capture import preserved
 from allennlp_layer_saliency.data import Line, parsed
-from allennlp_layer_saliency.display import Explanation
 from allennlp_layer_saliency.interpreters import Explained, LayerInterpreter
 from allennlp_layer_saliency.models.allennlp import (
-    check_has_words,
     class_labels,
-    forget_offsets,
     gold_label,
     instances_of,
     mend_token_namespace,
     metadata_id,
-    metrics_preserved,
-    reader_special_ids,
-    text_fields,
-    tokens_and_offsets,
 )
 from allennlp_layer_saliency.models.text_reader import Prepared
 from allennlp_layer_saliency.predictors.configuration import (
     inner_predictor,
     interpreter_params,
 )
-from allennlp_layer_saliency.predictors.labelled import labelled
+from allennlp_layer_saliency.predictors.others import explained_by_other
 from allennlp_layer_saliency.predictors.records import error_record, non_finite, number_of
 
 logger = logging.getLogger(__name__)
-
-# They number the texts of an instance from the last one.
-_REVERSED = (SimpleGradient, IntegratedGradient, SmoothGradient)
 
 
 @Predictor.register("saliency")
@@ -92,7 +74,6 @@ class SaliencyPredictor(Predictor):
         self.interpreter: SaliencyInterpreter = SaliencyInterpreter.from_params(
             interpreter_params(interpreter), predictor=self.inner
         )
-        self._special_ids = reader_special_ids(dataset_reader)
         self._labels = class_labels(model)
         self._foreign_label_seen = False
         self._lines = 0
@@ -217,7 +198,7 @@ class SaliencyPredictor(Predictor):
         outcomes: List[Union[Explained, Exception]] = []
         for (instance, *_), line in zip(inputs, lines or [{}] * len(inputs)):
             try:
-                outcomes.append(self._explain_with_foreign(instance, line))
+                outcomes.append(explained_by_other(self.interpreter, self.inner, instance, line))
             except Exception as error:
                 outcomes.append(error)
         return outcomes
@@ -242,43 +223,6 @@ class SaliencyPredictor(Predictor):
                 except Exception as error:
                     outcomes[i] = error
         return [outcomes[i] for i in range(len(inputs))]
-
-    def _explain_with_foreign(self, instance: Instance, line: JsonDict) -> Explained:
-        """Run an interpreter that only knows `saliency_interpret_from_json`, such as the built-ins."""
-        fields = text_fields(instance)
-        for name, field in fields.items():
-            check_has_words(name, field, self._special_ids)
-        with self._left_as_it_was():
-            self._dataset_reader.apply_token_indexers(instance)
-            outputs = self._model.forward_on_instance(instance)
-            with labelled(self.inner, instance, outputs):
-                explanation = self.interpreter.saliency_interpret_from_json(line)
-        for entry in explanation.values():
-            for key, scores in entry.items():
-                # The built-ins divide by a norm that can be 0; all-zero scores stay all-zero.
-                if key.startswith("grad_input_") and all(map(math.isnan, scores)):
-                    entry[key] = [0.0] * len(scores)
-            in_order = list(fields.values())
-            if isinstance(self.interpreter, _REVERSED):
-                in_order.reverse()
-            for number, field in enumerate(in_order, start=1):
-                scores = entry.get(f"grad_input_{number}", [])
-                if len(scores) != len(field.tokens):
-                    raise ConfigurationError(
-                        f"{type(self.interpreter).__name__} gave {len(scores)} scores for "
-                        f"{len(field.tokens)} tokens"
-                    )
-                entry.update(tokens_and_offsets(field, self._special_ids, number))
-        return Explained(sanitize(outputs), Explanation(explanation))
-
-    @contextmanager
-    def _left_as_it_was(self) -> Iterator[None]:
-        """The built-ins change flags, gradients and metrics, and leave hooks behind when they raise."""
-        with ExitStack() as stack:
-            stack.enter_context(preserved(self._model))
-            stack.enter_context(metrics_preserved(self._model))
-            stack.callback(forget_offsets, self.inner)
-            yield
 
     def _output(
         self, known: JsonDict, number: Optional[int], outcome: Union[Explained, Exception]

@@ -14,6 +14,9 @@ def attentions(transformer: PreTrainedModel) -> Iterator[List[Tuple[Tensor, ...]
     heads, positions, positions). Its output has them no more.
     """
     found: List[Tuple[Tensor, ...]] = []
+    # Of its several ways to compute attention this is the one that gives it.
+    kind = getattr(transformer.config, "_attn_implementation", None)
+    changes = kind not in (None, "eager") and hasattr(transformer, "set_attn_implementation")
     own = transformer.forward
 
     def forward(*args: Any, **kwargs: Any) -> Any:
@@ -27,8 +30,12 @@ def attentions(transformer: PreTrainedModel) -> Iterator[List[Tuple[Tensor, ...]
     shadowed = "forward" in vars(transformer)
     transformer.forward = forward  # type: ignore[assignment]
     try:
+        if changes:
+            transformer.set_attn_implementation("eager")
         yield found
     finally:
+        if changes:
+            transformer.set_attn_implementation(kind)
         if shadowed:
             transformer.forward = own  # type: ignore[assignment]
         else:

@@ -10,9 +10,10 @@ from allennlp_layer_saliency.core.capture import evaluation
 from allennlp_layer_saliency.models.huggingface.folders import (
     check_weights,
     config_dict,
+    fine_tuned_from,
     one_line,
 )
-from allennlp_layer_saliency.models.huggingface.loading import mend_numpy_int
+from allennlp_layer_saliency.models.huggingface.loading import FLOAT32, mend_numpy_int, quiet
 
 
 def load_classifier(
@@ -32,8 +33,8 @@ def load_classifier(
     folder = in_archive(model_name, archive)
     saved = config_dict(folder)
     # Loading replaces the name of the model that this one was fine-tuned from.
-    base = saved.get("_name_or_path") or ""
-    with one_line(f"no sequence classifier could be loaded from {model_name!r}"):
+    base = fine_tuned_from(folder) or ""
+    with one_line(f"no sequence classifier could be loaded from {model_name!r}"), quiet():
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         if saved.get("id2label"):
             # Its length is the number of outputs.
@@ -46,12 +47,10 @@ def load_classifier(
                 config=config,
                 output_loading_info=True,
                 trust_remote_code=False,
-                torch_dtype=torch.float32,
+                **FLOAT32,
             )
         else:
-            model = AutoModelForSequenceClassification.from_config(
-                config, torch_dtype=torch.float32
-            )
+            model = AutoModelForSequenceClassification.from_config(config, **FLOAT32)
             report = {}
     missing = [name for name in report.get("missing_keys", []) if not name.endswith("position_ids")]
     if missing:

@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 import tokenizers
 import transformers
+from huggingface_hub.repocard import metadata_load
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -143,13 +144,27 @@ def check_weights(model_name: str) -> None:
 
 
 def fine_tuned_from(model_name: str) -> Optional[str]:
-    """The model that a model was fine-tuned from, as far as its config.json says so."""
+    """
+    The model that a model was fine-tuned from, as far as its config.json or its model card says so: later
+    versions of transformers write it to the card only.
+    """
     try:
         with one_line(model_name):
             base = PretrainedConfig.get_config_dict(model_name)[0].get("_name_or_path")
+            base = base or _base_of_card(os.path.join(model_name, "README.md"))
     except ValueError:
         return None
     return base if base and base != model_name else None
+
+
+def _base_of_card(path: str) -> Optional[str]:
+    """`base_model` of a model card, where it is one."""
+    if not os.path.isfile(path):
+        return None
+    base = (metadata_load(path) or {}).get("base_model")
+    if isinstance(base, list):
+        base = base[0] if len(base) == 1 else None
+    return base if isinstance(base, str) else None
 
 
 def _weights(files: List[str]) -> List[str]:

@@ -14,6 +14,7 @@ from transformers import (
 
 from allennlp_layer_saliency.core.decoding import Decoder
 from allennlp_layer_saliency.models.huggingface.folders import config_dict, one_line
+from allennlp_layer_saliency.models.huggingface.loading import FLOAT32, quiet
 
 
 def load_lm_head(model_name: str) -> Decoder:
@@ -32,9 +33,13 @@ def load_lm_head(model_name: str) -> Decoder:
     with one_line(f"can't read a pretrained model from {model_name!r}"):
         config = AutoConfig.from_pretrained(model_name, trust_remote_code=False)
     kind = AutoModelForCausalLM if _is_causal(config) else AutoModelForMaskedLM
-    with one_line(f"no language model could be loaded from {model_name!r}"):
+    with one_line(f"no language model could be loaded from {model_name!r}"), quiet():
         model, report = kind.from_pretrained(
-            model_name, config=config, output_loading_info=True, trust_remote_code=False
+            model_name,
+            config=config,
+            output_loading_info=True,
+            trust_remote_code=False,
+            **FLOAT32,
         )
     missing = _missing_head_weights(model, report["missing_keys"])
     if missing:

@@ -1,11 +1,40 @@
 """What versions of transformers need before their models load and run beside AllenNLP and NumPy."""
 
 import sys
-from typing import Any, Dict
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator
 
 import numpy
 import torch
+import transformers
 from transformers import PreTrainedModel
+
+# From version 5 on models load in the type that their file has.
+FLOAT32: Dict[str, Any] = {
+    "torch_dtype" if transformers.__version__.startswith("4.") else "dtype": torch.float32
+}
+
+
+def is_own_hook(hook: Callable) -> bool:
+    """Whether transformers has put a hook there itself, for a model's `hidden_states` and `attentions`."""
+    return getattr(hook, "__module__", "") == "transformers.utils.output_capturing"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Load without progress bars and without notes of weights that are not needed."""
+    own = transformers.utils.logging
+    level = own.get_verbosity()
+    bars = getattr(own, "is_progress_bar_enabled", lambda: False)()
+    own.set_verbosity_error()
+    if bars:
+        own.disable_progress_bar()
+    try:
+        yield
+    finally:
+        own.set_verbosity(level)
+        if bars:
+            own.enable_progress_bar()
 
 
 def _load_from_state_dict(
