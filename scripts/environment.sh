@@ -2,9 +2,9 @@
 #
 # PYTHON names the Python; otherwise the first that is found is taken: on the PATH, among pyenv's, or one
 # that uv knows or can download. Python 3.8, 3.9 and 3.10 have AllenNLP's own versions of torch and
-# transformers, 3.11 and 3.12 those of requirements/current.txt.
+# transformers, 3.11 to 3.13 those of requirements/newest.txt.
 
-VERSIONS="3.10 3.9 3.8 3.11 3.12"
+VERSIONS="3.10 3.9 3.8 3.13 3.12 3.11"
 
 # $1: a Python. The rest: versions, one of which it must have.
 has_version() {
@@ -45,11 +45,11 @@ activate_environment() {
         "$python" -m venv "$venv" || exit 1
     fi
     . "$venv/bin/activate"
-    if [ setup.py -nt "$mark" ] || [ requirements/current.txt -nt "$mark" ]; then
+    if [ setup.py -nt "$mark" ] || [ requirements/newest.txt -nt "$mark" ]; then
         echo "installing into $venv (AllenNLP and torch: 1 GB or more, some minutes the first time)"
-        if has_version python 3.11 3.12; then
+        if has_version python 3.11 3.12 3.13; then
             python -m pip install --quiet --disable-pip-version-check uv &&
-                uv pip install --quiet --override requirements/current.txt --editable "$1" || exit 1
+                uv pip install --quiet --override requirements/newest.txt --editable "$1" || exit 1
         else
             python -m pip install --quiet --disable-pip-version-check --editable "$1" || exit 1
         fi

@@ -9,13 +9,17 @@ from packaging.specifiers import SpecifierSet
 
 from tests.conftest import ROOT
 
+PACKAGES = ("allennlp_compatibility", "allennlp_layer_saliency")
+HOOK = "allennlp_compatibility.pth"
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     # Built from a copy: setuptools leaves a build folder behind, and packs what it finds there.
     source = tmp_path_factory.mktemp("source")
-    shutil.copytree(ROOT / "allennlp_layer_saliency", source / "allennlp_layer_saliency")
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, source / package)
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", HOOK):
         shutil.copy(ROOT / name, source)
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
@@ -30,10 +34,11 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     inside = {name for name in wheel.namelist() if ".dist-info/" not in name}
     source = {
         str(path.relative_to(ROOT))
-        for path in (ROOT / "allennlp_layer_saliency").rglob("*")
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
         if path.suffix == ".py" or path.name == "py.typed" or path.parent.name == "templates"
     }
-    assert inside == source
+    assert inside == {HOOK, *source}
 
 
 def test_its_metadata_pins_what_allennlp_leaves_open(wheel):
@@ -45,7 +50,7 @@ def test_its_metadata_pins_what_allennlp_leaves_open(wheel):
     assert required["allennlp"] == required["allennlp-models"] == SpecifierSet("==2.10.1")
     assert required["numpy"] == SpecifierSet("<2")
     assert required["setuptools"] == SpecifierSet("<81")
-    assert SpecifierSet(dict(lines)["Requires-Python"]) == SpecifierSet(">=3.8,<3.13")
+    assert SpecifierSet(dict(lines)["Requires-Python"]) == SpecifierSet(">=3.8,<3.14")
 
 
 def test_the_plugin_works_outside_the_checkout(tmp_path, roberta_folder):
