@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Union  # noqa: E402
 import allennlp_models.pair_classification  # noqa: E402, F401
 import pytest  # noqa: E402
 import torch  # noqa: E402
+import transformers  # noqa: E402
 from allennlp.common import (
     Params,  # noqa: E402
     cached_transformers,  # noqa: E402
@@ -38,6 +39,9 @@ from transformers import (  # noqa: E402
 
 import allennlp_layer_saliency  # noqa: E402, F401
 from allennlp_layer_saliency.models.huggingface.loading import is_own_hook  # noqa: E402
+
+# Standard error is compared.
+transformers.utils.logging.disable_progress_bar()
 
 ROOT = Path(__file__).parent.parent
 SENTENCES = [

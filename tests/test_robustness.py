@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import random
 
 import pytest
@@ -76,8 +77,10 @@ def test_random_inputs(archive, name, monkeypatch):
         for text, output in zip(texts, outputs):
             if "error" in output:
                 assert "\n" not in output["error"]
-                assert "word pieces; the model has room for" in output["error"] or (
-                    "the text is empty" in output["error"]
+                assert (
+                    "word pieces; the model has room for" in output["error"]
+                    or "the text is empty" in output["error"]
+                    or ("surrogate" in output["error"] and re.search("[\ud800-\udfff]", text))
                 )
                 continue
             assert text.strip(" \t\r\n")

@@ -28,7 +28,7 @@ def test_where_no_python_fits_one_line_says_what_is_missing(tmp_path):
     result = find_python(tmp_path)
     assert result.returncode == 1 and result.stdout == ""
     assert result.stderr.splitlines() == [
-        "one of Python 3.10 3.9 3.8 3.11 3.12 is missing: install it with 'pyenv install 3.10' or "
+        "one of Python 3.10 3.9 3.8 3.13 3.12 3.11 is missing: install it with 'pyenv install 3.10' or "
         "'uv python install 3.10'"
     ]
 
@@ -55,4 +55,4 @@ def test_a_python_that_the_user_names(tmp_path):
     assert find_python(tmp_path, PYTHON=sys.executable).stdout.strip() == sys.executable
     refused = find_python(tmp_path, PYTHON=os.devnull)
     assert refused.returncode == 1
-    assert refused.stderr.startswith("PYTHON=/dev/null is not one of Python 3.10 3.9 3.8 3.11 3.12")
+    assert refused.stderr.startswith("PYTHON=/dev/null is not one of Python 3.10 3.9 3.8 3.13 3.12 3.11")

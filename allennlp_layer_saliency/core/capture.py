@@ -294,15 +294,8 @@ def _hooks(taps: Mapping[int, Tap], read: Callable[[int, Any], Any]) -> Iterator
 
     with ExitStack() as stack:
         for layer, tap in taps.items():
-            stack.callback(_register_first(tap.module, hook_for(layer, tap)).remove)
+            stack.callback(tap.module.register_forward_hook(hook_for(layer, tap)).remove)
         yield
-
-
-def _register_first(module: torch.nn.Module, hook: Callable) -> Any:
-    """Before the module's other hooks, so that those which keep its output keep what replaces it."""
-    if torch.__version__.startswith("1."):
-        return module.register_forward_hook(hook)
-    return module.register_forward_hook(hook, prepend=True)  # type: ignore[call-arg]
 
 
 @contextmanager

@@ -227,6 +227,11 @@ class LayerInterpreter(TransformerInterpreter):
                     "this version of torch can't run a float16 model on a CPU; use a GPU "
                     "(`--cuda-device 0`), or call `model.float()`"
                 ) from error
+            if "without overflow" in str(error):
+                raise ConfigurationError(
+                    f"{type(self.texts.transformer).__name__} can't run in mixed precision in this version of "
+                    "transformers; leave `autocast` out"
+                ) from error
             raise
         except TypeError as error:
             if "Does not support dtype torch.bfloat16" in str(error):

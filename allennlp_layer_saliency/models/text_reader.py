@@ -47,6 +47,7 @@ from allennlp_layer_saliency.models.huggingface import (
     find_transformer,
     layers_of,
     max_positions,
+    recorders_last,
     without_cache,
 )
 from allennlp_layer_saliency.models.text_layout import Inputs, TextLayout
@@ -199,7 +200,7 @@ class TextReader:
 
     def run(self, forward: Callable[[], T]) -> T:
         """Run the model by `forward`, in the wanted precision, and without a decoder's cache."""
-        with without_cache(self.transformer):
+        with without_cache(self.transformer), recorders_last(self.transformer):
             return mixed(forward, self.model, self._autocast)()
 
     def states(self, batch: Batch, layers: Sequence[int]) -> Dict[int, Tensor]:

@@ -28,7 +28,7 @@ from allennlp_layer_saliency.models.allennlp import (
     text_fields,
     tokens_and_offsets,
 )
-from allennlp_layer_saliency.models.huggingface.loading import is_own_hook
+from allennlp_layer_saliency.models.huggingface import is_own_hook
 from allennlp_layer_saliency.predictors.labelled import labelled
 
 # They number the texts of an instance from the last one.

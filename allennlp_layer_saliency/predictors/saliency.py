@@ -163,15 +163,23 @@ class SaliencyPredictor(Predictor):
             raise ConfigurationError(
                 f"the line has no field {error}; it has {', '.join(map(repr, json_dict)) or 'none'}"
             ) from error
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
+            # What some versions of tokenizers say of a text that they can't read.
+            texts = {name: value for name, value in json_dict.items() if name != "id"}
             others = [
                 f"{name!r} holds {type(value).__name__}"
-                for name, value in json_dict.items()
-                if not isinstance(value, str) and name != "id"
+                for name, value in texts.items()
+                if not isinstance(value, str)
             ]
-            if not others:
-                raise
-            raise ConfigurationError(f"a text is wanted, but {', '.join(others)}") from error
+            if others:
+                raise ConfigurationError(f"a text is wanted, but {', '.join(others)}") from error
+            for name, text in texts.items():
+                for character in text:
+                    if "\ud800" <= character <= "\udfff":
+                        raise ConfigurationError(
+                            f"{name!r} holds {character!r}, half of a surrogate pair, which is no character"
+                        ) from error
+            raise
 
     def explain(
         self,

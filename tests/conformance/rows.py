@@ -266,6 +266,7 @@ def plain_classifier(class_name: str, model_type: str) -> Callable[[Path], Built
         reseed_weights(classifier, 7)
         classifier.save_pretrained(path)
         AutoTokenizer.from_pretrained(lm).save_pretrained(path)
+        (folder / "classifier" / "README.md").write_text(f"---\nbase_model: {lm}\n---\n")
         archive(path, str(folder / "model.tar.gz"))
         return Predictor.from_path(str(folder / "model.tar.gz")), LINES
 

@@ -8,6 +8,7 @@ import random
 import numpy
 import pytest
 import torch
+import transformers
 from allennlp.common import Params, cached_transformers
 from allennlp.common.checks import ConfigurationError
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
@@ -153,16 +154,25 @@ def test_padding_changes_nothing(built, monkeypatch):
 def test_mixed_precision(built):
     row, predictor, lines = built
     if "decomposable" in type(predictor._model).__name__.lower():
-        with pytest.raises(
-            ConfigurationError, match="uses AllenNLP's masked softmax"
-        ):
+        with pytest.raises(ConfigurationError, match="uses AllenNLP's masked softmax"):
             make(predictor, type=OURS[2], autocast="bfloat16").saliency_interpret_batch_json(lines)
         return
     for make_all in (interpreters, resuming):
         *_, plain = make_all(row, predictor, layer=1)
         *_, low = make_all(row, predictor, layer=1, autocast="bfloat16")
         for line in lines:
-            wanted, got = (scores(i.saliency_interpret_from_json(line)) for i in (plain, low))
+            if row.name == "DeBERTa" and not transformers.__version__.startswith("4."):
+                with pytest.raises(ConfigurationError, match="DebertaModel can't run in mixed prec"):
+                    low.saliency_interpret_from_json(line)
+                continue
+            outputs = [i.saliency_interpret_from_json(line) for i in (plain, low)]
+            targets = [[entry["target"] for entry in instances(output)] for output in outputs]
+            if [t["label"] for t in targets[0]] != [t["label"] for t in targets[1]]:
+                # Of two classes as good as each other another one is the best then.
+                for first, second in zip(*targets):
+                    assert first["score"] == pytest.approx(second["score"], abs=0.01)
+                continue
+            wanted, got = map(scores, outputs)
             size = max(map(abs, wanted), default=0.0)
             assert got == pytest.approx(wanted, abs=0.3 * size, rel=0)
 

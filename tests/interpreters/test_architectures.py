@@ -43,6 +43,13 @@ def test_layer_saliency(built):
             assert result["instance_1"]["target"]["score"] == pytest.approx(value, abs=1e-5)
 
 
+class Given(tuple):
+    """A base model's output, by position or by name."""
+
+    def __getattr__(self, name):
+        return self[0] if name == "last_hidden_state" else None
+
+
 def test_decoded_layer_saliency(built):
     model_type, predictor, path = built
     config = {
@@ -64,7 +71,7 @@ def test_decoded_layer_saliency(built):
         state = predictor._model._text_field_embedder.token_embedder_tokens.transformer_model.ln_f(
             state
         )
-    handle = lm.base_model.register_forward_hook(lambda module, inputs, output: (state,))
+    handle = lm.base_model.register_forward_hook(lambda module, inputs, output: Given((state,)))
     with torch.no_grad():
         logits = lm(input_ids=torch.tensor([ids]), return_dict=False)[0][0]
     handle.remove()

@@ -166,6 +166,8 @@ def test_rollout_reads_the_position_that_the_classifier_reads(tmp_path):
     got = interpreter.saliency_interpret_from_json(LINES[0])["instance_1"]["grad_input_1"]
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    if hasattr(model, "set_attn_implementation"):
+        model.set_attn_implementation("eager")
     ids = torch.tensor([tokenizer(LINES[0]["sentence"])["input_ids"]])
     rows = torch.eye(ids.size(1))
     for attention in model(ids, output_attentions=True).attentions:

@@ -1,6 +1,5 @@
 """Everything that differs between Hugging Face architectures."""
 
-from allennlp_layer_saliency.models.huggingface import loading  # noqa: F401
 from allennlp_layer_saliency.models.huggingface.architectures import (
     ARCHITECTURES,
     Layers,
@@ -20,6 +19,7 @@ from allennlp_layer_saliency.models.huggingface.classifiers import (
 )
 from allennlp_layer_saliency.models.huggingface.folders import fine_tuned_from, load_tokenizer
 from allennlp_layer_saliency.models.huggingface.heads import decoder_from, load_lm_head
+from allennlp_layer_saliency.models.huggingface.loading import is_own_hook, recorders_last
 
 __all__ = [
     "ARCHITECTURES",
@@ -29,12 +29,14 @@ __all__ = [
     "find_transformer",
     "fine_tuned_from",
     "in_archive",
+    "is_own_hook",
     "layers_of",
     "load_classifier",
     "load_lm_head",
     "load_tokenizer",
     "max_positions",
     "padding_matters",
+    "recorders_last",
     "plain",
     "takes_token_types",
     "usable",

@@ -154,7 +154,7 @@ def fine_tuned_from(model_name: str) -> Optional[str]:
             base = base or _base_of_card(os.path.join(model_name, "README.md"))
     except ValueError:
         return None
-    return base if base and base != model_name else None
+    return base or None
 
 
 def _base_of_card(path: str) -> Optional[str]:

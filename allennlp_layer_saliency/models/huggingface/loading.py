@@ -21,6 +21,30 @@ def is_own_hook(hook: Callable) -> bool:
 
 
 @contextmanager
+def recorders_last(transformer: PreTrainedModel) -> Iterator[None]:
+    """
+    Have transformers' own hooks run after all others while the block runs: what they keep as the model's
+    `hidden_states` is then what others have put in a state's place.
+    """
+    tables = [
+        module._forward_hooks
+        for module in transformer.modules()
+        if any(map(is_own_hook, module._forward_hooks.values()))
+    ]
+    before = [list(table) for table in tables]
+    for table in tables:
+        for key in [key for key, hook in table.items() if is_own_hook(hook)]:
+            table.move_to_end(key)
+    try:
+        yield
+    finally:
+        for table, order in zip(tables, before):
+            for key in order:
+                if key in table:
+                    table.move_to_end(key)
+
+
+@contextmanager
 def quiet() -> Iterator[None]:
     """Load without progress bars and without notes of weights that are not needed."""
     own = transformers.utils.logging

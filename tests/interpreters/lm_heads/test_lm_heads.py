@@ -73,7 +73,10 @@ def test_another_vocabulary_is_refused(predictor, bert_folder, tmp_path):
         load({"model_name": bert_folder}, predictor)
     # As many pieces, two of them swapped.
     folder = save_roberta(tmp_path)
+    # Later versions write no vocab.json beside it.
     for name in ("vocab.json", "tokenizer.json"):
+        if not (tmp_path / name).exists():
+            continue
         text = (tmp_path / name).read_text(encoding="utf-8")
         text = (
             text.replace('"Ġgood"', '"Ġxxx"')
