@@ -20,6 +20,23 @@ Pointwise = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """
+    Where a path to a layer's hidden state starts.
+
+    # Parameters
+
+    states : `torch.Tensor`
+        b. Shape: (batch, positions, hidden).
+    scores : `torch.Tensor`, optional
+        y_c(b), where it is known already. Shape: (targets, batch).
+    """
+
+    states: Tensor
+    scores: Optional[Tensor] = None
+
+
+@dataclass(frozen=True)
 class LayerState:
     """
     A layer of a batch, and the model above it.
@@ -40,8 +57,8 @@ class LayerState:
     expect_finite : `Callable[[torch.Tensor, str], None]`
         Takes what must be finite, and what to say of it if it is not; whether it is is asked when all of
         the batch's layers are done.
-    masked_states : `Callable[[], torch.Tensor]`
-        h_l of the same inputs with all but special tokens masked, shaped as `hidden_states`.
+    masked : `Callable[[], Baseline]`
+        h_l of the same inputs with all but special tokens masked.
     copies : `int`
         How many copies of the batch may go through the model together.
     """
@@ -53,7 +70,7 @@ class LayerState:
     gradients: List[Tensor]
     resume: Callable[[Tensor, bool], Tuple[Tensor, List[Tensor]]]
     expect_finite: Callable[[Tensor, str], None]
-    masked_states: Callable[[], Tensor]
+    masked: Callable[[], Baseline]
     copies: int
 
 
@@ -76,7 +93,7 @@ class Weights:
 
 
 def integrated_gradients(
-    at: LayerState, baseline: Tensor, steps: int, rule: str = "gauss-legendre"
+    at: LayerState, baseline: Baseline, steps: int, rule: str = "gauss-legendre"
 ) -> List[Weights]:
     """
     s_n = sum_k (h_nk - b_nk) times the mean of D_nk along the straight path from b to h_l (Sundararajan
@@ -85,8 +102,7 @@ def integrated_gradients(
     # Parameters
 
     at : `LayerState`
-    baseline : `torch.Tensor`
-        b. Shape: (batch, positions, hidden).
+    baseline : `Baseline`
     steps : `int`
         Points on the path.
     rule : `str`
@@ -97,7 +113,7 @@ def integrated_gradients(
     `List[Weights]`
         One for each target.
     """
-    difference = (at.hidden_states - baseline) * at.mask.unsqueeze(-1)
+    difference = (at.hidden_states - baseline.states) * at.mask.unsqueeze(-1)
     path = quadrature(steps, rule)
     means: List[Tensor] = []
     for start in range(0, steps, at.copies):
@@ -109,7 +125,9 @@ def integrated_gradients(
             for d in gradients
         ]
         means = [mean + part for mean, part in zip(means, parts)] if means else parts
-    at_baseline, _ = at.resume(at.hidden_states - difference, False)
+    at_baseline = baseline.scores
+    if at_baseline is None:
+        at_baseline, _ = at.resume(at.hidden_states - difference, False)
     weights = [(difference * mean).sum(-1) for mean in means]
     return [
         Weights(s, completeness_gap=y - y_b - s.sum(1))

@@ -8,7 +8,7 @@ from allennlp.common.checks import ConfigurationError
 from torch import Tensor
 
 from allennlp_layer_saliency.core import aggregation, paths
-from allennlp_layer_saliency.core.paths import LayerState, Weights
+from allennlp_layer_saliency.core.paths import Baseline, LayerState, Weights
 from allennlp_layer_saliency.models.text_reader import TextReader
 
 BASELINES = ("zero", "mask")
@@ -166,7 +166,7 @@ class IntegratedGradients(FeatureAggregation):
         self.needs_mask = baseline == "mask"
 
     def __call__(self, at: LayerState) -> List[Weights]:
-        baseline = at.masked_states() if self.needs_mask else torch.zeros_like(at.hidden_states)
+        baseline = at.masked() if self.needs_mask else Baseline(torch.zeros_like(at.hidden_states))
         return paths.integrated_gradients(at, baseline, self.steps, self.rule)
 
 

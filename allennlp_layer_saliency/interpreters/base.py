@@ -20,7 +20,7 @@ from allennlp_layer_saliency.core.scoring import (
 from allennlp_layer_saliency.display import Explanation
 from allennlp_layer_saliency.interpreters.aggregations import FeatureAggregation
 from allennlp_layer_saliency.interpreters.layers_file import LayersFile
-from allennlp_layer_saliency.interpreters.masked_states import MaskedStates
+from allennlp_layer_saliency.interpreters.masked_inputs import MaskedInputs
 from allennlp_layer_saliency.interpreters.output import (
     OutputTexts,
     layer_to_json,
@@ -180,11 +180,11 @@ class LayerInterpreter(TransformerInterpreter):
         flat = [instance for prepared in inputs for instance in prepared.instances]
         lengths = [length for prepared in inputs for length in prepared.lengths]
         results: List[Optional[Explained]] = [None] * len(flat)
-        masked_states = MaskedStates(self.texts, self.layers)
+        masked = MaskedInputs(self.texts, self._target, self.layers, flat)
         for chosen, explained in self.texts.budget.run(
             lengths,
             lambda chosen: self._explain_batch(
-                self.texts.batch([flat[i] for i in chosen]), masked_states
+                self.texts.batch([flat[i] for i in chosen]), masked
             ),
             self._target.equal_lengths,
             one_by_one=self._aggregation is not None and self._aggregation.one_by_one,
@@ -206,13 +206,12 @@ class LayerInterpreter(TransformerInterpreter):
         """Explain each target of a batch at one layer."""
         raise NotImplementedError
 
-    def _explain_batch(self, batch: Batch, masked_states: MaskedStates) -> List[Explained]:
+    def _explain_batch(self, batch: Batch, masked: MaskedInputs) -> List[Explained]:
         try:
             traced = TracedBatch(self.texts, self._target, self.layers, batch, self._resumes)
-            of_masked = masked_states.of(batch)
             explained = {
                 layer: self._explain_layer(
-                    batch.inputs, traced.at(layer, partial(of_masked, layer)), layer
+                    batch.inputs, traced.at(layer, partial(masked.of, batch)), layer
                 )
                 for layer in self.layers
                 if len(traced.scores)

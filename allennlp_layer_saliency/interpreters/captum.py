@@ -103,7 +103,7 @@ class CaptumAttribution(FeatureAggregation):
         arguments = dict(self._arguments)
         if "baselines" in self._known:
             arguments["baselines"] = (
-                at.masked_states() if self.needs_mask else torch.zeros_like(states)
+                at.masked().states if self.needs_mask else torch.zeros_like(states)
             )
         if "feature_mask" in self._known:
             positions = torch.arange(states.size(1), device=states.device)

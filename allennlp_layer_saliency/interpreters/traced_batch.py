@@ -8,8 +8,9 @@ from allennlp.common.util import JsonDict
 from torch import Tensor
 
 from allennlp_layer_saliency.core.capture import capture, recorded
-from allennlp_layer_saliency.core.paths import LayerState
+from allennlp_layer_saliency.core.paths import Baseline, LayerState
 from allennlp_layer_saliency.core.resume import resume
+from allennlp_layer_saliency.interpreters.masked_inputs import MaskedBatch
 from allennlp_layer_saliency.interpreters.targets import Choice, ModelTarget
 from allennlp_layer_saliency.models.allennlp import metrics_preserved, predictions, repeated
 from allennlp_layer_saliency.models.text_reader import Batch, TextReader
@@ -85,8 +86,15 @@ class TracedBatch:
         self._terms = target.terms(self.choices, self._batch.inputs.mask.device)
         return target.scores(outputs, self._terms)
 
-    def at(self, layer: int, masked_states: Callable[[], Tensor]) -> LayerState:
-        """One of the layers, given how to come by its states for masked inputs."""
+    def at(self, layer: int, masked: Callable[[], MaskedBatch]) -> LayerState:
+        """One of the layers, given how to come by the masked inputs."""
+
+        def baseline() -> Baseline:
+            found = masked()
+            if found.logits is None:
+                return Baseline(found.states[layer])
+            return Baseline(found.states[layer], self._target.scores_of(found.logits, self._terms))
+
         return LayerState(
             hidden_states=self._joined(self._hidden_states[layer], layer),
             token_ids=self._batch.inputs.token_ids,
@@ -95,7 +103,7 @@ class TracedBatch:
             gradients=[self._joined(target[layer], layer) for target in self._gradients],
             resume=lambda states, gradients: self._resume(layer, states, gradients),
             expect_finite=self._expect_finite,
-            masked_states=masked_states,
+            masked=baseline,
             copies=self._copies,
         )
 

@@ -79,6 +79,8 @@ class HuggingFaceClassifier(Model):
         plain(self.classifier)
         # Explanations are made in batches of texts of equal length, then.
         self.equal_lengths = padding_matters(self.classifier)
+        # An encoder-decoder's decoder reads the text's ids too.
+        self.layers_tell_all = not self.classifier.config.is_encoder_decoder
         self._takes_token_types = takes_token_types(self.classifier.config)
         self._accuracy = CategoricalAccuracy()
 

@@ -16,7 +16,7 @@ from typing import (
 import torch
 from allennlp.common.checks import ConfigurationError
 from allennlp.data import Instance
-from allennlp.data.fields import TextField
+from allennlp.data.fields import MetadataField, TextField
 from allennlp.models import Model
 from allennlp.predictors import Predictor
 from torch import Tensor
@@ -35,6 +35,7 @@ from allennlp_layer_saliency.models.allennlp import (
     metrics_preserved,
     model_of,
     on_cpu,
+    reads_by_layers_alone,
     special_ids,
     stand_in_id,
     text_fields,
@@ -151,6 +152,7 @@ class TextReader:
         self.special_ids = special_ids(self.tokenizer)
         self.mask_id = stand_in_id(self.tokenizer)
         self.equal_lengths = getattr(self.model, "equal_lengths", False)
+        self._by_layers_alone = reads_by_layers_alone(self.model)
 
     def prepare(self, instances: List[Instance]) -> Prepared:
         """
@@ -190,6 +192,20 @@ class TextReader:
             indexed["token_ids"] = ids.masked_fill(~kept, self.mask_id)
         return self._laid_out(instances, tensors)
 
+    def layers_tell_all(self, instance: Instance) -> bool:
+        """Whether the model's logits for an instance depend on its text by the transformer's layers only."""
+        if not self._by_layers_alone:
+            return False
+        for field in instance.fields.values():
+            if not isinstance(field, (TextField, MetadataField)):
+                return False
+            # Between the segments of a folded text there are states that are none of the text's.
+            segment = max_segment_length(self._indexer)
+            if isinstance(field, TextField) and segment is not None:
+                if len(self.indexed_ids(field)["token_ids"]) > segment:
+                    return False
+        return True
+
     def indexed(self, tensors: Dict[str, Any], name: str) -> Dict[str, Tensor]:
         """What the transformer's indexer made of a batch's text field."""
         return tensors[name][self._indexer_name]
@@ -203,29 +219,48 @@ class TextReader:
         with without_cache(self.transformer), recorders_last(self.transformer):
             return mixed(forward, self.model, self._autocast)()
 
-    def states(self, batch: Batch, layers: Sequence[int]) -> Dict[int, Tensor]:
+    def states(
+        self,
+        batch: Batch,
+        layers: Sequence[int],
+        forward: Optional[Callable[[Dict[str, Any]], Dict[str, Any]]] = None,
+    ) -> Tuple[Dict[int, Tensor], Dict[str, Any]]:
         """
-        h_l of each layer, float32, from a forward pass without a graph. Shape: (batch, positions, hidden).
+        One forward pass without a graph.
+
+        # Parameters
+
+        batch : `Batch`
+        layers : `Sequence[int]`
+        forward : `Callable[[Dict[str, Any]], Dict[str, Any]]`, optional
+            Runs the model on tensors. Left out: the model itself.
+
+        # Returns
+
+        `Tuple[Dict[int, torch.Tensor], Dict[str, Any]]`
+            h_l of each layer, float32, of shape (batch, positions, hidden), and the model's outputs.
 
         # Raises
 
         `ValueError`
             If the model does not read the texts as they are.
         """
+        run = forward or (lambda tensors: self.model(**tensors))
         with metrics_preserved(self.model):
             captured = capture(
                 self.model,
                 {layer: self.hf_layers.taps[layer] for layer in layers},
-                lambda: self.run(lambda: self.model(**batch.tensors)),
+                lambda: self.run(lambda: run(batch.tensors)),
                 lambda outputs: torch.zeros(0, 1),
                 self.hf_layers.word_embeddings,
                 gradients=False,
             )
         runs = batch.layout.runs(captured.token_ids)
-        return {
-            layer: batch.layout.joined([states[run] for run in runs]).float()
+        found = {
+            layer: batch.layout.joined([states[i] for i in runs]).float()
             for layer, states in captured.hidden_states.items()
         }
+        return found, captured.outputs
 
     def hidden_states(
         self, inputs: List[Prepared], layers: Sequence[int]
@@ -249,7 +284,7 @@ class TextReader:
         def work(chosen: List[int]) -> Tuple[Inputs, Dict[int, Tensor]]:
             batch = self.batch([inputs[i].instances[0] for i in chosen])
             try:
-                return batch.inputs, self.states(batch, layers)
+                return batch.inputs, self.states(batch, layers)[0]
             except ValueError as error:
                 raise ConfigurationError(str(error)) from error
 

@@ -365,6 +365,21 @@ def test_resuming_equals_the_whole_pass(built, layer):
             assert torch.allclose(got[n], right[0], tolerance, tolerance * size + 1e-9)
 
 
+def test_scores_of_masked_inputs_are_those_of_their_layers_states(built):
+    """They come with the states where the model reads by layers alone, and from the layer on elsewhere."""
+    row, predictor, lines = built
+    found = []
+    for known in (True, False):
+        interpreter = make(predictor, type=OURS[2], layer=1, **row.settings)
+        if not known:
+            interpreter.texts.layers_tell_all = lambda instance: False
+        outputs = interpreter.saliency_interpret_batch_json(lines)
+        found.append([e["completeness_gap"] for output in outputs for e in instances(output)])
+    # In low precision they are rounded at other places.
+    tolerance = 0.05 if row.name == "bfloat16" else 1e-5
+    assert found[0] == pytest.approx(found[1], abs=tolerance)
+
+
 def test_integrated_gradients_are_complete(built):
     row, predictor, lines = built
     if row.name == "bfloat16":

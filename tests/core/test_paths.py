@@ -5,6 +5,7 @@ import torch
 
 from allennlp_layer_saliency.core import aggregation
 from allennlp_layer_saliency.core.paths import (
+    Baseline,
     LayerState,
     integrated_gradients,
     quadrature,
@@ -33,7 +34,7 @@ def state(hidden, power=2, copies=3, ids=None, mask=None, calls=None):
         gradients=[],
         resume=resume,
         expect_finite=lambda values, message: None,
-        masked_states=lambda: torch.zeros_like(hidden),
+        masked=lambda: Baseline(torch.zeros_like(hidden)),
         copies=copies,
     )
 
@@ -46,7 +47,7 @@ B = torch.tensor([[[1.0, 1.0], [0.0, 1.0]], [[0.0, 0.0], [1.0, 0.0]]])
 @pytest.mark.parametrize("steps", [1, 2, 7])
 def test_a_gradient_that_is_linear_on_the_path_is_integrated_exactly(rule, steps):
     # s = h^2 - b^2, summed over hidden units.
-    first, second = integrated_gradients(state(H), B, steps, rule)
+    first, second = integrated_gradients(state(H), Baseline(B), steps, rule)
     wanted = [[3.0, 9.0], [0.25, 7.0]]
     assert first.weights.tolist() == [pytest.approx(row, rel=1e-5) for row in wanted]
     assert second.weights.tolist() == [
@@ -59,10 +60,10 @@ def test_the_gap_is_what_the_rule_misses():
     # y = h^4 from 0 to 1: one midpoint step gives 4 * 0.5^3 = 0.5 of 1; two Gauss-Legendre steps all.
     at = state([[[1.0]]], power=4)
     zero = torch.zeros(1, 1, 1)
-    midpoint, _ = integrated_gradients(at, zero, 1, "midpoint")
+    midpoint, _ = integrated_gradients(at, Baseline(zero), 1, "midpoint")
     assert midpoint.weights.item() == pytest.approx(0.5)
     assert midpoint.completeness_gap.item() == pytest.approx(0.5)
-    exact, _ = integrated_gradients(at, zero, 2, "gauss-legendre")
+    exact, _ = integrated_gradients(at, Baseline(zero), 2, "gauss-legendre")
     assert exact.weights.item() == pytest.approx(1.0)
     assert exact.completeness_gap.item() == pytest.approx(0.0, abs=1e-6)
 
@@ -71,8 +72,8 @@ def test_the_gap_is_what_the_rule_misses():
 def test_steps_go_through_in_batches(copies):
     calls = []
     at = state(H, power=4, copies=copies, calls=calls)
-    first, _ = integrated_gradients(at, B, 5, "midpoint")
-    alone, _ = integrated_gradients(state(H, power=4, copies=1), B, 5, "midpoint")
+    first, _ = integrated_gradients(at, Baseline(B), 5, "midpoint")
+    alone, _ = integrated_gradients(state(H, power=4, copies=1), Baseline(B), 5, "midpoint")
     assert torch.allclose(first.weights, alone.weights)
     *steps, baseline = calls[1:]  # the first call is the fixture's own
     assert sum(n for n, _ in steps) == 5 and max(n for n, _ in steps) <= copies
@@ -82,7 +83,7 @@ def test_steps_go_through_in_batches(copies):
 def test_padding_stays_where_it_is():
     mask = torch.tensor([[True, False], [True, True]])
     hidden = torch.tensor(H) * mask.unsqueeze(-1)
-    first, _ = integrated_gradients(state(hidden.tolist(), mask=mask), B, 3)
+    first, _ = integrated_gradients(state(hidden.tolist(), mask=mask), Baseline(B), 3)
     assert first.weights[0].tolist() == [pytest.approx(3.0), 0.0]
     first, _ = smooth_gradient(
         state(hidden.tolist(), mask=mask), aggregation.gradient_x_input, 3, 0.5, 0

@@ -84,6 +84,8 @@ class ModelTarget:
             raise ConfigurationError(f"target must be one of {KINDS}; got {kind!r}")
         self.model = model
         self.kind = kind
+        # Whether the scores are sums of logits and nothing else.
+        self.sums_logits = True
         # Whether the model gives a text other scores when it is padded.
         self.equal_lengths = getattr(model, "equal_lengths", False)
         self.target_class = self._class_index("target_class", target_class)
@@ -142,7 +144,11 @@ class ModelTarget:
 
         `outputs` may be of several copies of the batch, one after the other; then so is the result.
         """
-        values = self.logits(outputs).float()
+        return self.scores_of(self.logits(outputs), terms)
+
+    def scores_of(self, logits: Tensor, terms: Terms) -> Tensor:
+        """As `scores`, from the logits themselves."""
+        values = logits.float()
         if self.kind == "log-probability":
             values = torch.log_softmax(values, dim=-1)
         # Shape: (copies, instances, positions of the output, classes)

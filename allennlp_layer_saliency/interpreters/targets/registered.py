@@ -87,6 +87,7 @@ class _ScoreTarget(ModelTarget):
 
     def __init__(self, model: Model, target: Target) -> None:
         super().__init__(model, "logit", None, None)
+        self.sums_logits = False
         self._of_model = target_type(model)(model, "logit", None, None)
         self.equal_lengths = self._of_model.equal_lengths
         self._target = target

@@ -41,6 +41,7 @@ from allennlp_layer_saliency.models.allennlp.models import (
     model_of,
     on_cpu,
     predictions,
+    reads_by_layers_alone,
     words_by_index,
 )
 
@@ -70,6 +71,7 @@ __all__ = [
     "on_cpu",
     "predictions",
     "reader_special_ids",
+    "reads_by_layers_alone",
     "reader_tokenizer",
     "repeated",
     "special_ids",

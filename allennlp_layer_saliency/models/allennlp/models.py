@@ -1,13 +1,15 @@
 """AllenNLP's models and predictors."""
 
 import copy
+import sys
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import torch
 from allennlp.common.util import sanitize
 from allennlp.data import DatasetReader
-from allennlp.models import BasicClassifier, Model
+from allennlp.models import BasicClassifier, Model, SimpleTagger
+from allennlp.modules.text_field_embedders import BasicTextFieldEmbedder
 from allennlp.predictors import Predictor
 from allennlp.training.metrics import Metric
 from torch import Tensor
@@ -61,6 +63,25 @@ def predictions(model: Model, outputs: Dict[str, Any], batch_size: int) -> List[
         for prediction, element in zip(separated, output):
             prediction[name] = sanitize(element)
     return separated
+
+
+def reads_by_layers_alone(model: Model) -> bool:
+    """
+    Whether the model is known to read texts by a transformer's layers and by nothing else, so that it gives
+    the same logits wherever these are the same.
+    """
+    if hasattr(model, "layers_tell_all"):
+        return model.layers_tell_all
+    embedders = [m for m in model.modules() if isinstance(m, BasicTextFieldEmbedder)]
+    return type(model) in (BasicClassifier, SimpleTagger, *_crf_tagger()) and all(
+        len(embedder._token_embedders) == 1 for embedder in embedders
+    )
+
+
+def _crf_tagger() -> Tuple[type, ...]:
+    """Its module is slow to import, and is there if a model is one."""
+    module = sys.modules.get("allennlp_models.tagging.models.crf_tagger")
+    return () if module is None else (module.CrfTagger,)
 
 
 def _plain(tensor: Tensor) -> Tensor:
