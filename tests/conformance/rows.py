@@ -7,7 +7,7 @@ docs/models.md from it.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import allennlp_models.rc  # noqa: F401
 import allennlp_models.tagging  # noqa: F401
@@ -64,6 +64,8 @@ class Row:
     projectable : `bool`
         Whether the LM head's output embeddings have the hidden states' size, as
         projected-gradient-saliency needs.
+    needs : `str`, optional
+        A class that earlier versions of transformers lack.
     tolerance : `float`
         Of a score, relative to the largest, between a text explained alone and in a batch.
     """
@@ -75,6 +77,7 @@ class Row:
     settings: Dict[str, Any] = field(default_factory=dict)
     tokens: str = "pieces"
     projectable: bool = True
+    needs: Optional[str] = None
     tolerance: float = 1e-4
 
 
@@ -452,6 +455,20 @@ ROWS: List[Row] = [
         "others: Data2VecText",
         "recognised",
         architecture("data2vec-text"),
+    ),
+    Row(
+        "Architectures",
+        "others: ModernBERT",
+        "recognised; with transformers 5",
+        architecture("modernbert"),
+        needs="ModernBertConfig",
+    ),
+    Row(
+        "Architectures",
+        "others: EuroBERT",
+        "recognised; with transformers 5",
+        architecture("eurobert"),
+        needs="EuroBertConfig",
     ),
     Row(
         "Embedders",

@@ -23,7 +23,10 @@ from tests.conftest import hook_count
 OURS = ("decoded-layer-saliency", "projected-gradient-saliency", "layer-saliency")
 
 
-@pytest.fixture(scope="module", params=ROWS, ids=lambda row: f"{row.group}: {row.name}")
+AVAILABLE = [row for row in ROWS if row.needs is None or hasattr(transformers, row.needs)]
+
+
+@pytest.fixture(scope="module", params=AVAILABLE, ids=lambda row: f"{row.group}: {row.name}")
 def built(request, tmp_path_factory):
     row = request.param
     predictor, lines = row.build(tmp_path_factory.mktemp("row"))

@@ -252,6 +252,30 @@ OTHERS = {
         "layer_norm",
     ),
 }
+# Of later versions of transformers.
+if hasattr(transformers, "ModernBertConfig"):
+    OTHERS["modernbert"] = (
+        transformers.ModernBertConfig(
+            **ENCODER,
+            global_attn_every_n_layers=2,
+            local_attention=4,
+            pad_token_id=1,
+            bos_token_id=0,
+            cls_token_id=0,
+            eos_token_id=2,
+            sep_token_id=2,
+        ),
+        "layers",
+        "final_norm",
+    )
+if hasattr(transformers, "EuroBertConfig"):
+    OTHERS["eurobert"] = (
+        transformers.EuroBertConfig(
+            **ENCODER, num_key_value_heads=2, pad_token_id=1, bos_token_id=0, eos_token_id=2, mask_token_id=4
+        ),
+        "layers",
+        "norm",
+    )
 
 
 @pytest.mark.parametrize("name", OTHERS)
