@@ -13,10 +13,11 @@ import sys
 class Hook:
     """Finds modules of AllenNLP for Python's import system, and has them mended where they need it."""
 
-    def __init__(self):  # type: ignore[no-untyped-def]
+    # Annotated with what needs no import: each Python of the environment runs this.
+    def __init__(self) -> None:
         self._finding = False
 
-    def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
+    def find_spec(self, name: str, path: object = None, target: object = None) -> object:
         """As of `importlib.abc.MetaPathFinder`: None for what needs no mending."""
         if self._finding or not name.startswith("allennlp."):
             return None

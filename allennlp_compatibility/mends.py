@@ -61,8 +61,8 @@ def _hub_names(_: ModuleType) -> Iterator[None]:
     class Repository:
         def __init__(self, *_: Any, **__: Any) -> None:
             raise RuntimeError(
-                f"huggingface-hub {huggingface_hub.__version__} has no Repository, with which AllenNLP 2.10.1 "
-                "pushes; upload the archive with `hf upload`"
+                f"huggingface-hub {huggingface_hub.__version__} has no Repository, with which AllenNLP "
+                "2.10.1 pushes; upload the archive with `hf upload`"
             )
 
     with _lent(huggingface_hub, HfFolder=HfFolder, Repository=Repository):

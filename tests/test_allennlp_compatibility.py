@@ -32,7 +32,9 @@ def run(code, *flags, **environment):
 
 
 # Starts Python without the .pth file's line.
-WITHOUT = "import sys; sys.meta_path[:] = [f for f in sys.meta_path if type(f).__name__ != 'Hook']; "
+WITHOUT = (
+    "import sys; sys.meta_path[:] = [f for f in sys.meta_path if type(f).__name__ != 'Hook']; "
+)
 ONLY = (
     "import allennlp_compatibility as a, allennlp_compatibility.mends as m; a.install(); "
     "m.MENDS = {k: v for k, v in m.MENDS.items() if k != %r}; "
@@ -121,7 +123,9 @@ def test_it_can_be_switched_off():
 def test_switched_off_the_plugins_last_line_says_what_is_wrong():
     status, _, last = run("import allennlp_layer_saliency", ALLENNLP_COMPATIBILITY="off")
     assert status == 1
-    assert last.startswith(f"ImportError: transformers {transformers.__version__} does not work with")
+    assert last.startswith(
+        f"ImportError: transformers {transformers.__version__} does not work with"
+    )
 
 
 def test_a_command_for_pythons_that_read_no_pth_files():

@@ -161,6 +161,23 @@ def test_a_model_without_a_text_field_embedder(name, tmp_path):
         explain(predictor, name, lines[0])
 
 
+@pytest.mark.parametrize("name", BUILTINS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ("BertForSequenceClassification", "bert"),
+        ("DistilBertForSequenceClassification", "distilbert"),
+    ],
+)
+def test_our_predictor_tells_them_where_its_word_embeddings_are(kind, name, tmp_path):
+    plain, lines = rows.plain_classifier(*kind)(tmp_path)
+    predictor = SaliencyPredictor(plain._model, plain._dataset_reader, name)
+    words = plain._model.classifier.get_input_embeddings()
+    assert predictor.inner.get_interpretable_layer() is words
+    (output,) = predictor.outputs(lines[:1])
+    assert any(output["saliency"]["instance_1"]["grad_input_1"])
+
+
 def test_explaining_is_no_evaluation(predictor):
     ours(predictor)
     assert predictor._model.get_metrics() == {"accuracy": 0.0}

@@ -183,9 +183,7 @@ class LayerInterpreter(TransformerInterpreter):
         masked = MaskedInputs(self.texts, self._target, self.layers, flat)
         for chosen, explained in self.texts.budget.run(
             lengths,
-            lambda chosen: self._explain_batch(
-                self.texts.batch([flat[i] for i in chosen]), masked
-            ),
+            lambda chosen: self._explain_batch(self.texts.batch([flat[i] for i in chosen]), masked),
             self._target.equal_lengths,
             one_by_one=self._aggregation is not None and self._aggregation.one_by_one,
             copies=self._resumes,
@@ -209,9 +207,10 @@ class LayerInterpreter(TransformerInterpreter):
     def _explain_batch(self, batch: Batch, masked: MaskedInputs) -> List[Explained]:
         try:
             traced = TracedBatch(self.texts, self._target, self.layers, batch, self._resumes)
+            of_masked = masked.of(batch)
             explained = {
                 layer: self._explain_layer(
-                    batch.inputs, traced.at(layer, partial(masked.of, batch)), layer
+                    batch.inputs, traced.at(layer, partial(of_masked, layer)), layer
                 )
                 for layer in self.layers
                 if len(traced.scores)
@@ -228,8 +227,8 @@ class LayerInterpreter(TransformerInterpreter):
                 ) from error
             if "without overflow" in str(error):
                 raise ConfigurationError(
-                    f"{type(self.texts.transformer).__name__} can't run in mixed precision in this version of "
-                    "transformers; leave `autocast` out"
+                    f"{type(self.texts.transformer).__name__} can't run in mixed precision in this version "
+                    "of transformers; leave `autocast` out"
                 ) from error
             raise
         except TypeError as error:

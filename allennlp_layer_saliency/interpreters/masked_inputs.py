@@ -1,6 +1,6 @@
 """Masked inputs: a baseline for integrated gradients."""
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import torch
 from allennlp.data import Instance
@@ -16,23 +16,23 @@ _BESIDE_IDS = ("type_ids", "wordpiece_mask", "segment_concat_mask")
 
 class MaskedBatch(NamedTuple):
     """
-    What the model makes of a batch's masked inputs.
+    What the model makes of a batch's masked inputs, at one layer.
 
     # Parameters
 
-    states : `Dict[int, torch.Tensor]`
-        h_l of each layer, 0 at padding. Shape of each: (batch, positions, hidden).
+    states : `torch.Tensor`
+        h_l, 0 at padding. Shape: (batch, positions, hidden).
     logits : `torch.Tensor`, optional
         The target's, as of the batch itself, where they follow from the states of any one layer. Shape:
         (batch, positions of the output, classes).
     """
 
-    states: Dict[int, Tensor]
+    states: Tensor
     logits: Optional[Tensor]
 
 
 class _Masked(NamedTuple):
-    """One masked input, without padding."""
+    """One masked input: each layer's states, without padding, and the logits."""
 
     states: Dict[int, Tensor]
     logits: Optional[Tensor]
@@ -68,22 +68,26 @@ class MaskedInputs:
         self._instances = instances
         self._known: Dict[Any, _Masked] = {}
 
-    def of(self, batch: Batch) -> MaskedBatch:
-        """The masked inputs of a batch of the call's instances."""
-        if not self._known:
-            self._run_all()
-        own = [self._known[self._key(instance)] for instance in batch.instances]
-        states = {}
-        for layer in self._layers:
+    def of(self, batch: Batch) -> Callable[[int], MaskedBatch]:
+        """For a batch of the call's instances: from a layer to what the masked inputs are there."""
+        own: List[_Masked] = []
+
+        def at(layer: int) -> MaskedBatch:
+            if not own:
+                if not self._known:
+                    self._run_all()
+                own.extend(self._known[self._key(instance)] for instance in batch.instances)
             real = torch.cat([masked.states[layer] for masked in own])
-            states[layer] = real.new_zeros(*batch.inputs.mask.shape, real.size(-1))
-            states[layer][batch.inputs.real] = real
-        logits = [masked.logits for masked in own if masked.logits is not None]
-        if len(logits) < len(own):
-            return MaskedBatch(states, None)
-        # A tagger has logits for each token.
-        padded = torch.nn.utils.rnn.pad_sequence(logits, batch_first=True)
-        return MaskedBatch(states, padded)
+            states = real.new_zeros(*batch.inputs.mask.shape, real.size(-1))
+            states[batch.inputs.real] = real
+            logits = [masked.logits for masked in own if masked.logits is not None]
+            if len(logits) < len(own):
+                return MaskedBatch(states, None)
+            # A tagger has logits for each token.
+            padded = torch.nn.utils.rnn.pad_sequence(logits, batch_first=True)
+            return MaskedBatch(states, padded)
+
+        return at
 
     def _run_all(self) -> None:
         distinct = {self._key(instance): instance for instance in self._instances}

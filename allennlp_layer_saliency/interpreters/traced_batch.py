@@ -87,13 +87,13 @@ class TracedBatch:
         return target.scores(outputs, self._terms)
 
     def at(self, layer: int, masked: Callable[[], MaskedBatch]) -> LayerState:
-        """One of the layers, given how to come by the masked inputs."""
+        """One of the layers, given how to come by the masked inputs there."""
 
         def baseline() -> Baseline:
             found = masked()
             if found.logits is None:
-                return Baseline(found.states[layer])
-            return Baseline(found.states[layer], self._target.scores_of(found.logits, self._terms))
+                return Baseline(found.states)
+            return Baseline(found.states, self._target.scores_of(found.logits, self._terms))
 
         return LayerState(
             hidden_states=self._joined(self._hidden_states[layer], layer),

@@ -196,11 +196,11 @@ class TextReader:
         """Whether the model's logits for an instance depend on its text by the transformer's layers only."""
         if not self._by_layers_alone:
             return False
+        segment = max_segment_length(self._indexer)
         for field in instance.fields.values():
             if not isinstance(field, (TextField, MetadataField)):
                 return False
             # Between the segments of a folded text there are states that are none of the text's.
-            segment = max_segment_length(self._indexer)
             if isinstance(field, TextField) and segment is not None:
                 if len(self.indexed_ids(field)["token_ids"]) > segment:
                     return False
@@ -245,12 +245,12 @@ class TextReader:
         `ValueError`
             If the model does not read the texts as they are.
         """
-        run = forward or (lambda tensors: self.model(**tensors))
+        outputs_of = forward or (lambda tensors: self.model(**tensors))
         with metrics_preserved(self.model):
             captured = capture(
                 self.model,
                 {layer: self.hf_layers.taps[layer] for layer in layers},
-                lambda: self.run(lambda: run(batch.tensors)),
+                lambda: self.run(lambda: outputs_of(batch.tensors)),
                 lambda outputs: torch.zeros(0, 1),
                 self.hf_layers.word_embeddings,
                 gradients=False,

@@ -93,7 +93,8 @@ def inner_predictor(
     except TypeError as error:
         raise ConfigurationError(f"inner: {error}") from error
     if isinstance(model, HuggingFaceClassifier):
-        # AllenNLP knows where the word embeddings of a few architectures are, and its interpreters fail on
-        # others.
-        predictor.get_interpretable_layer = model.classifier.get_input_embeddings  # type: ignore
+        # AllenNLP's interpreters look for them in models with a text field embedder, which this one has not.
+        embeddings = model.classifier.get_input_embeddings
+        predictor.get_interpretable_layer = embeddings  # type: ignore
+        predictor.get_interpretable_text_field_embedder = embeddings  # type: ignore
     return predictor

@@ -2,7 +2,7 @@
 
 import math
 from contextlib import ExitStack, contextmanager
-from typing import Iterator
+from typing import Iterator, Set
 
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict, sanitize
@@ -24,7 +24,6 @@ from allennlp_layer_saliency.models.allennlp import (
     forget_offsets,
     metrics_preserved,
     model_of,
-    reader_special_ids,
     text_fields,
     tokens_and_offsets,
 )
@@ -36,7 +35,11 @@ _REVERSED = (IntegratedGradient, SimpleGradient, SmoothGradient)
 
 
 def explained_by_other(
-    interpreter: SaliencyInterpreter, inner: Predictor, instance: Instance, line: JsonDict
+    interpreter: SaliencyInterpreter,
+    inner: Predictor,
+    instance: Instance,
+    line: JsonDict,
+    special_ids: Set[int],
 ) -> Explained:
     """
     # Parameters
@@ -47,13 +50,14 @@ def explained_by_other(
     instance : `Instance`
         What it makes of the line.
     line : `JsonDict`
+    special_ids : `Set[int]`
+        Of the special tokens that the predictor's reader adds.
 
     # Raises
 
     `ConfigurationError`
         If the text is empty, or the interpreter does not give a score for each token.
     """
-    special_ids = reader_special_ids(dataset_reader_of(inner))
     fields = text_fields(instance)
     for name, field in fields.items():
         check_has_words(name, field, special_ids)

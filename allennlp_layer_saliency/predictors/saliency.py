@@ -21,6 +21,7 @@ from allennlp_layer_saliency.models.allennlp import (
     instances_of,
     mend_token_namespace,
     metadata_id,
+    reader_special_ids,
 )
 from allennlp_layer_saliency.models.text_reader import Prepared
 from allennlp_layer_saliency.predictors.configuration import (
@@ -74,6 +75,7 @@ class SaliencyPredictor(Predictor):
         self.interpreter: SaliencyInterpreter = SaliencyInterpreter.from_params(
             interpreter_params(interpreter), predictor=self.inner
         )
+        self._special_ids = reader_special_ids(dataset_reader)
         self._labels = class_labels(model)
         self._foreign_label_seen = False
         self._lines = 0
@@ -206,7 +208,11 @@ class SaliencyPredictor(Predictor):
         outcomes: List[Union[Explained, Exception]] = []
         for (instance, *_), line in zip(inputs, lines or [{}] * len(inputs)):
             try:
-                outcomes.append(explained_by_other(self.interpreter, self.inner, instance, line))
+                outcomes.append(
+                    explained_by_other(
+                        self.interpreter, self.inner, instance, line, self._special_ids
+                    )
+                )
             except Exception as error:
                 outcomes.append(error)
         return outcomes

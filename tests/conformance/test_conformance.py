@@ -165,7 +165,9 @@ def test_mixed_precision(built):
         *_, low = make_all(row, predictor, layer=1, autocast="bfloat16")
         for line in lines:
             if row.name == "DeBERTa" and not transformers.__version__.startswith("4."):
-                with pytest.raises(ConfigurationError, match="DebertaModel can't run in mixed prec"):
+                with pytest.raises(
+                    ConfigurationError, match="DebertaModel can't run in mixed prec"
+                ):
                     low.saliency_interpret_from_json(line)
                 continue
             outputs = [i.saliency_interpret_from_json(line) for i in (plain, low)]

@@ -223,6 +223,18 @@ def test_layers_that_do_not_run_or_do_not_matter_are_refused():
         )
 
 
+def test_preserved_keeps_new_hooks_that_are_the_models_own():
+    model = Toy()
+
+    def own(module, inputs, output):
+        return None
+
+    with preserved(model, lambda hook: hook is own):
+        model.blocks[0].register_forward_hook(own)
+        model.blocks[0].register_forward_hook(lambda *_: None)
+    assert list(model.blocks[0]._forward_hooks.values()) == [own]
+
+
 def test_preserved_undoes_what_others_leave_behind():
     model = Toy().train()
     model.blocks[0].factor.requires_grad_(False)

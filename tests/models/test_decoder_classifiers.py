@@ -28,7 +28,12 @@ KINDS = {
     "GPT2": {},
     "GPTNeo": {"attention_types": [[["global"], 3]], "num_layers": 3, "num_heads": 2},
     "GPTNeoX": {},
-    "GptOss": {"num_key_value_heads": 2, "head_dim": 8, "num_local_experts": 2, "num_experts_per_tok": 1},
+    "GptOss": {
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "num_local_experts": 2,
+        "num_experts_per_tok": 1,
+    },
     "Llama": {"num_key_value_heads": 2},
     "Ministral": {"num_key_value_heads": 2, "head_dim": 8},
     "Mistral": {"num_key_value_heads": 2},

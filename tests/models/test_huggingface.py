@@ -5,6 +5,7 @@ from torch import nn
 
 from allennlp_layer_saliency.core.capture import capture
 from allennlp_layer_saliency.models import huggingface
+from allennlp_layer_saliency.models.huggingface.loading import quiet
 from tests.conftest import hook_count, reseed_weights, save_bert, save_roberta, weights_file
 
 COMMON = dict(vocab_size=40, num_hidden_layers=3, hidden_size=16, num_attention_heads=2)
@@ -271,11 +272,31 @@ if hasattr(transformers, "ModernBertConfig"):
 if hasattr(transformers, "EuroBertConfig"):
     OTHERS["eurobert"] = (
         transformers.EuroBertConfig(
-            **ENCODER, num_key_value_heads=2, pad_token_id=1, bos_token_id=0, eos_token_id=2, mask_token_id=4
+            **ENCODER,
+            num_key_value_heads=2,
+            pad_token_id=1,
+            bos_token_id=0,
+            eos_token_id=2,
+            mask_token_id=4,
         ),
         "layers",
         "norm",
     )
+
+
+def test_loading_is_quiet_and_leaves_the_settings(capsys):
+    own = transformers.utils.logging
+    own.set_verbosity_warning()
+    try:
+        own.enable_progress_bar()
+        with quiet():
+            own.get_logger("transformers").warning("not wanted")
+            assert own.get_verbosity() == own.ERROR
+        assert own.get_verbosity() == own.WARNING
+        assert getattr(own, "is_progress_bar_enabled", lambda: True)()
+        assert capsys.readouterr() == ("", "")
+    finally:
+        own.disable_progress_bar()
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -1,14 +1,13 @@
 """AllenNLP's models and predictors."""
 
 import copy
-import sys
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional
 
 import torch
 from allennlp.common.util import sanitize
 from allennlp.data import DatasetReader
-from allennlp.models import BasicClassifier, Model, SimpleTagger
+from allennlp.models import BasicClassifier, Model
 from allennlp.modules.text_field_embedders import BasicTextFieldEmbedder
 from allennlp.predictors import Predictor
 from allennlp.training.metrics import Metric
@@ -65,6 +64,14 @@ def predictions(model: Model, outputs: Dict[str, Any], batch_size: int) -> List[
     return separated
 
 
+# By name, as some are slow to import. A subclass may read more.
+_READ_BY_LAYERS_ALONE = (
+    "allennlp.models.basic_classifier.BasicClassifier",
+    "allennlp.models.simple_tagger.SimpleTagger",
+    "allennlp_models.tagging.models.crf_tagger.CrfTagger",
+)
+
+
 def reads_by_layers_alone(model: Model) -> bool:
     """
     Whether the model is known to read texts by a transformer's layers and by nothing else, so that it gives
@@ -72,16 +79,11 @@ def reads_by_layers_alone(model: Model) -> bool:
     """
     if hasattr(model, "layers_tell_all"):
         return model.layers_tell_all
+    kind = type(model)
+    if f"{kind.__module__}.{kind.__name__}" not in _READ_BY_LAYERS_ALONE:
+        return False
     embedders = [m for m in model.modules() if isinstance(m, BasicTextFieldEmbedder)]
-    return type(model) in (BasicClassifier, SimpleTagger, *_crf_tagger()) and all(
-        len(embedder._token_embedders) == 1 for embedder in embedders
-    )
-
-
-def _crf_tagger() -> Tuple[type, ...]:
-    """Its module is slow to import, and is there if a model is one."""
-    module = sys.modules.get("allennlp_models.tagging.models.crf_tagger")
-    return () if module is None else (module.CrfTagger,)
+    return all(len(embedder._token_embedders) == 1 for embedder in embedders)
 
 
 def _plain(tensor: Tensor) -> Tensor:

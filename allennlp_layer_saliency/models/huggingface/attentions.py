@@ -1,4 +1,4 @@
-"""The blocks' attentions, of models whose output has none."""
+"""The attentions of a transformer's blocks."""
 
 from contextlib import contextmanager
 from typing import Any, Iterator, List, Tuple
@@ -11,10 +11,10 @@ from transformers import PreTrainedModel
 def attentions(transformer: PreTrainedModel) -> Iterator[List[Tuple[Tensor, ...]]]:
     """
     A list to which each run of the transformer in the block adds its blocks' attentions, of shape (batch,
-    heads, positions, positions). Its output has them no more.
+    heads, positions, positions). They are taken out of its own output.
     """
     found: List[Tuple[Tensor, ...]] = []
-    # Of its several ways to compute attention this is the one that gives it.
+    # Other ways to compute attention never hold its weights.
     kind = getattr(transformer.config, "_attn_implementation", None)
     changes = kind not in (None, "eager") and hasattr(transformer, "set_attn_implementation")
     own = transformer.forward
