@@ -46,6 +46,10 @@ def wanted(attributions):
     return attributions.sum(-1)[0].tolist()
 
 
+def numbers_of(instance):
+    return [*instance["signed_1"], *instance["grad_input_1"], instance["target"]["score"]]
+
+
 def explained(predictor, method, **settings):
     out = make(predictor, method, **settings).saliency_interpret_from_json(LINES[1])["instance_1"]
     label = predictor._model.vocab.get_token_index(out["target"]["label"], "labels")
@@ -116,7 +120,14 @@ def test_each_method(predictor, method):
         instance = result["instance_1"]
         assert len(instance["signed_1"]) == len(instance["tokens_1"])
         assert sum(instance["grad_input_1"]) == pytest.approx(1)
-        assert interpreter.saliency_interpret_from_json(line) == result
+        alone = interpreter.saliency_interpret_from_json(line)
+        assert interpreter.saliency_interpret_from_json(line) == alone
+        # Several rows may be added up in another order than one.
+        assert list(alone["instance_1"]) == list(instance)
+        assert alone["instance_1"]["tokens_1"] == instance["tokens_1"]
+        assert numbers_of(instance) == pytest.approx(
+            numbers_of(alone["instance_1"]), rel=1e-4, abs=1e-6
+        )
     assert hook_count(predictor._model) == hooks
     assert torch.equal(torch.get_rng_state(), numbers[0])
     assert numpy.random.get_state()[1].tolist() == numbers[1]
