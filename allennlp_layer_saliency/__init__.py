@@ -21,6 +21,7 @@ from allennlp_layer_saliency.interpreters import (  # noqa: E402
     DecodedLayerSaliency,
     LayerSaliency,
     ProjectedGradientSaliency,
+    Target,
 )
 from allennlp_layer_saliency.predictors.in_memory import explain  # noqa: E402
 from allennlp_layer_saliency.version import VERSION  # noqa: E402
@@ -31,6 +32,7 @@ __all__ = [
     "DecodedLayerSaliency",
     "LayerSaliency",
     "ProjectedGradientSaliency",
+    "Target",
     "__version__",
     "commands",
     "dataset_readers",

@@ -8,6 +8,7 @@ from rich.style import Style
 from rich.text import Text
 
 from allennlp_layer_saliency.byte_level import BYTES
+from allennlp_layer_saliency.output_line import InstanceScores, TextScores, instance_scores
 
 # The ends of a diverging map that colour-blind readers can tell apart, and its middle (RdBu).
 POSITIVE, NEGATIVE, MIDDLE = (178, 24, 43), (33, 102, 172), (247, 247, 247)
@@ -67,43 +68,24 @@ def plain(token: str) -> str:
     return token
 
 
-def text_numbers(explanation: JsonDict) -> List[int]:
-    """The numbers of the explained input's texts: 1, or more."""
-    prefix = "grad_input_"
-    return [int(key[len(prefix) :]) for key in explanation if key.startswith(prefix)]
-
-
-def scores(explanation: JsonDict, number: int) -> List[float]:
-    """A text's signed scores where there are any, else the absolute ones."""
-    return explanation.get(f"signed_{number}", explanation[f"grad_input_{number}"])
-
-
-def layer_entries(explanation: JsonDict) -> List[JsonDict]:
-    """The explanation at each of its layers, with what is said of all of them; of one, itself."""
-    return [{**explanation, **layer} for layer in explanation.get("layers", [explanation])]
-
-
-def largest_score(explanation: JsonDict) -> float:
+def largest_score(instance: InstanceScores) -> float:
     """The largest absolute score of what is shown of all texts, special tokens among it."""
-    every = (abs(score) for n in text_numbers(explanation) for _, score in _scored(explanation, n))
+    every = (abs(score) for text in instance.texts for _, score in _scored(text))
     return max(every, default=0.0)
 
 
-def units(explanation: JsonDict, number: int) -> List[Unit]:
+def units(text: TextScores) -> List[Unit]:
     """
     A text's tokens as they are shown, in order: characters of the text where the explanation has it, else
     as much as the tokens themselves tell of it.
     """
-    tokens = explanation.get(f"tokens_{number}", [])
-    offsets = explanation.get(f"offsets_{number}", [])
-    texts = explanation.get(f"texts_{number}")
-    segments = explanation.get(f"segments_{number}") or [0] * len(tokens)
+    tokens, texts = text.tokens, text.texts
     found: List[Unit] = []
     # Tokens of no character, such as a mark for the start of a text, go with what comes next.
     waiting: List[int] = []
     latest: Optional[int] = None  # the latest unit that is no special token
     end, segment = 0, None
-    for place, (token, span, own) in enumerate(zip(tokens, offsets, segments)):
+    for place, (token, span, own) in enumerate(zip(tokens, text.offsets, text.segments)):
         if span is None:
             found.append(Unit(plain(token), " ", [place], None))
             continue
@@ -144,29 +126,29 @@ def _apart(gap: str, text: str) -> Tuple[str, str]:
     return (gap + text[: len(text) - len(stripped)], stripped) if stripped else (gap, text)
 
 
-def _scored(explanation: JsonDict, number: int) -> Iterator[Tuple[Unit, float]]:
-    own = scores(explanation, number)
-    for unit in units(explanation, number):
+def _scored(text: TextScores) -> Iterator[Tuple[Unit, float]]:
+    own = text.scores
+    for unit in units(text):
         yield unit, sum(own[token] for token in unit.tokens)
 
 
-def shown_pieces(explanation: JsonDict, number: int) -> Iterator[Piece]:
+def shown_pieces(text: TextScores) -> Iterator[Piece]:
     """
     A text's tokens as the user wrote them, special ones left out. The texts of a pair in one field are a
     line each.
     """
     segment: Optional[int] = None
-    for unit, score in _scored(explanation, number):
+    for unit, score in _scored(text):
         if unit.segment is not None:
             apart = segment is not None and unit.segment != segment
             yield Piece(unit.text, f"\n{unit.gap}" if apart else unit.gap, score)
             segment = unit.segment
 
 
-def token_names(explanation: JsonDict, number: int) -> List[str]:
+def token_names(text: TextScores) -> List[str]:
     """For each token of a text what it is shown as; its own name where that is white space or nothing."""
-    names = [plain(token) for token in explanation[f"tokens_{number}"]]
-    for unit in units(explanation, number):
+    names = [plain(token) for token in text.tokens]
+    for unit in units(text):
         for token in unit.tokens:
             names[token] = unit.text if unit.text.strip() else names[token]
     return names
@@ -190,15 +172,15 @@ def colours(share: float) -> Tuple[str, str]:
     return ("#ffffff" if luminance < EVEN else "#000000"), f"#{red:02x}{green:02x}{blue:02x}"
 
 
-def coloured_text(explanation: JsonDict, number: int, indent: str = "") -> Text:
-    """A text for the terminal, its tokens coloured by score."""
-    largest = largest_score(explanation)
-    text = Text(indent)
-    for piece in shown_pieces(explanation, number):
+def coloured_text(instance: InstanceScores, text: TextScores, indent: str = "") -> Text:
+    """One of an instance's texts for the terminal, its tokens coloured by score."""
+    largest = largest_score(instance)
+    shown = Text(indent)
+    for piece in shown_pieces(text):
         ink, background = colours(piece.score / largest if largest else 0.0)
-        text.append(_printable(piece.gap).replace("\n", f"\n{indent}"))
-        text.append(_printable(piece.text), style=Style.parse(f"{ink} on {background}"))
-    return text
+        shown.append(_printable(piece.gap).replace("\n", f"\n{indent}"))
+        shown.append(_printable(piece.text), style=Style.parse(f"{ink} on {background}"))
+    return shown
 
 
 def _printable(text: str) -> str:
@@ -213,11 +195,11 @@ def _printable(text: str) -> str:
     )
 
 
-def coloured_html(explanation: JsonDict, number: int) -> str:
-    """A text as HTML, its tokens coloured by score, with the score as a tooltip."""
-    largest = largest_score(explanation)
+def coloured_html(instance: InstanceScores, text: TextScores) -> str:
+    """One of an instance's texts as HTML, its tokens coloured by score, with the score as a tooltip."""
+    largest = largest_score(instance)
     spans = []
-    for piece in shown_pieces(explanation, number):
+    for piece in shown_pieces(text):
         ink, background = colours(piece.score / largest if largest else 0.0)
         spans.append(
             f'{escape(piece.gap)}<span title="{piece.score:.4g}" style="color:{ink};'
@@ -235,26 +217,26 @@ class Explanation(Dict[str, Any]):
     def _repr_html_(self) -> str:
         return "".join(
             f'<div style="margin:.4em 0;white-space:pre-wrap"><small>{escape(heading)}</small><br>'
-            + "<br>".join(coloured_html(entry, number) for number in text_numbers(entry))
+            + "<br>".join(coloured_html(entry, text) for text in entry.texts)
             + "</div>"
             for heading, entry in self._entries()
         )
 
     def __rich__(self) -> Text:
-        text = Text()
+        shown = Text()
         for heading, entry in self._entries():
-            text.append(f"{heading}\n", style="dim")
-            for number in text_numbers(entry):
-                text.append_text(coloured_text(entry, number))
-                text.append("\n")
-        return text
+            shown.append(f"{heading}\n", style="dim")
+            for text in entry.texts:
+                shown.append_text(coloured_text(entry, text))
+                shown.append("\n")
+        return shown
 
-    def _entries(self) -> Iterator[Tuple[str, JsonDict]]:
+    def _entries(self) -> Iterator[Tuple[str, InstanceScores]]:
         """Each explained score at each layer, and what it is."""
         for instance in self.values():
-            for entry in layer_entries(instance):
-                parts = [described(entry["target"])] if "target" in entry else []
-                parts += [f"layer {entry['layer']}"] if "layer" in entry else []
+            for entry in instance_scores(instance).layers:
+                parts = [] if entry.target is None else [described(entry.target)]
+                parts += [] if entry.layer is None else [f"layer {entry.layer}"]
                 yield "  ".join(parts), entry
 
 

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "allennlp_layer_saliency"
 # From the bottom up: a module may import from its own level and from those before it.
 LEVELS = (
     ("core", "byte_level"),
-    ("display", "files", "provenance", "requirements", "results_folder", "version"),
+    ("display", "files", "output_line", "provenance", "requirements", "results_folder", "version"),
     ("models",),
     ("dataset_readers",),
     ("data",),

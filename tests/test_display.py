@@ -4,6 +4,7 @@ import pytest
 from rich.console import Console
 
 from allennlp_layer_saliency import display
+from allennlp_layer_saliency.output_line import instance_scores
 
 EVIL = '<b onclick="x">&'
 ENTRY = {
@@ -100,9 +101,9 @@ def test_in_a_terminal():
 
 
 def test_all_zero_scores_have_no_colour():
-    zero = {**ENTRY, "signed_1": [0.0] * 4}
-    assert "#f7f7f7" in display.coloured_html(zero, 1)
-    assert "NaN" not in display.coloured_html(zero, 1)
+    entry = instance_scores({**ENTRY, "signed_1": [0.0] * 4})
+    assert "#f7f7f7" in display.coloured_html(entry, entry.texts[0])
+    assert "NaN" not in display.coloured_html(entry, entry.texts[0])
 
 
 def test_an_interpreter_gives_it(predictor):

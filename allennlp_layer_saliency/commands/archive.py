@@ -14,7 +14,12 @@ from allennlp.models.archival import CONFIG_NAME, archive_model
 
 from allennlp_layer_saliency.interpreters.lm_heads import PretrainedLMHead
 from allennlp_layer_saliency.models import HuggingFaceClassifier
-from allennlp_layer_saliency.models.huggingface import load_classifier, load_tokenizer
+from allennlp_layer_saliency.models.huggingface import (
+    REGRESSION,
+    load_classifier,
+    load_tokenizer,
+    problem_type,
+)
 from allennlp_layer_saliency.models.huggingface_classifier import label_vocabulary
 
 # The folder of the archive with the classifier's configuration and tokenizer.
@@ -62,6 +67,8 @@ def archive(
     reader: Dict[str, Any] = {"type": "huggingface-classifier", "model_name": FOLDER}
     if max_length is not None:
         reader["max_length"] = max_length
+    if problem_type(classifier.config) == REGRESSION:
+        reader["problem_type"] = REGRESSION
     model = {"type": "huggingface-classifier", "model_name": FOLDER, "load_weights": False}
     if base is not None:
         PretrainedLMHead(base).load(classifier, tokenizer)

@@ -1,16 +1,22 @@
 import json
 import logging
-from typing import Any, Dict, Iterable, List, Optional
+from typing import Any, Dict, Iterable, List, Optional, Union
 
+import torch
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.file_utils import cached_path
 from allennlp.data import DatasetReader, Instance, Token
-from allennlp.data.fields import Field, LabelField
+from allennlp.data.fields import Field, LabelField, MultiLabelField, TensorField
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from allennlp_layer_saliency.models.allennlp import EncodedTextIndexer, special_ids
 from allennlp_layer_saliency.models.allennlp.written_texts import WrittenTextField, spans_in
-from allennlp_layer_saliency.models.huggingface import in_archive, load_tokenizer
+from allennlp_layer_saliency.models.huggingface import (
+    REGRESSION,
+    SINGLE_LABEL,
+    in_archive,
+    load_tokenizer,
+)
 from allennlp_layer_saliency.models.offsets import Span
 
 logger = logging.getLogger(__name__)
@@ -22,7 +28,7 @@ class HuggingFaceClassifierReader(DatasetReader):
     Texts or pairs of texts, encoded as the classifier's own tokenizer does.
 
     Reads JSON lines with a `sentence` (or `text`), or a `premise` and a `hypothesis`, and maybe a
-    `label`.
+    `label`: a name, a list of names for a classifier of any number of labels, or a regression's number.
 
     Registered as a `DatasetReader` with name "huggingface-classifier".
 
@@ -33,6 +39,8 @@ class HuggingFaceClassifierReader(DatasetReader):
     max_length : `int`, optional
         Longer texts are cut off to so many word pieces, with one warning. Left out, texts longer than the
         model are an error.
+    problem_type : `str`, optional
+        "regression" where labels are numbers.
     serialization_dir : `str`, optional
         Where the archive was unpacked; AllenNLP supplies it.
 
@@ -46,6 +54,7 @@ class HuggingFaceClassifierReader(DatasetReader):
         self,
         model_name: str,
         max_length: Optional[int] = None,
+        problem_type: str = SINGLE_LABEL,
         serialization_dir: Optional[str] = None,
         **kwargs: Any,
     ) -> None:
@@ -54,9 +63,11 @@ class HuggingFaceClassifierReader(DatasetReader):
             tokenizer = load_tokenizer(in_archive(model_name, serialization_dir))
         except ValueError as error:
             raise ConfigurationError(f"huggingface-classifier: {error}") from error
-        self._use(tokenizer, max_length)
+        self._use(tokenizer, max_length, problem_type)
 
-    def _use(self, tokenizer: PreTrainedTokenizerBase, max_length: Optional[int]) -> None:
+    def _use(
+        self, tokenizer: PreTrainedTokenizerBase, max_length: Optional[int], problem_type: str
+    ) -> None:
         least = tokenizer.num_special_tokens_to_add(pair=False) + 1
         if max_length is not None and (type(max_length) is not int or max_length < least):
             raise ConfigurationError(
@@ -65,6 +76,7 @@ class HuggingFaceClassifierReader(DatasetReader):
         self._tokenizer = tokenizer
         self._token_indexers = {"tokens": EncodedTextIndexer(tokenizer)}
         self._max_length = max_length
+        self._problem_type = problem_type
         self._cut_seen = False
 
     def advice_on_length(self, room: int) -> str:
@@ -76,7 +88,10 @@ class HuggingFaceClassifierReader(DatasetReader):
         )
 
     def text_to_instance(  # type: ignore
-        self, text: str, second_text: Optional[str] = None, label: Optional[str] = None
+        self,
+        text: str,
+        second_text: Optional[str] = None,
+        label: Union[None, str, float, List[str]] = None,
     ) -> Instance:
         texts = [text] if second_text is None else [text, second_text]
         for given in texts:
@@ -117,8 +132,20 @@ class HuggingFaceClassifierReader(DatasetReader):
                 token.idx, token.idx_end = span.start, span.end
         fields: Dict[str, Field] = {"tokens": WrittenTextField(tokens, texts, spans)}
         if label is not None:
-            fields["label"] = LabelField(str(label))
+            fields["label"] = self._label(label)
         return Instance(fields)
+
+    def _label(self, label: Any) -> Field:
+        if self._problem_type == REGRESSION:
+            try:
+                return TensorField(torch.tensor(label, dtype=torch.float))
+            except (TypeError, ValueError) as error:
+                raise ConfigurationError(
+                    f"a regression's label must be a number; got {label!r}"
+                ) from error
+        if isinstance(label, list):
+            return MultiLabelField([str(name) for name in label], label_namespace="labels")
+        return LabelField(str(label))
 
     def _encoded(self, text: str, second_text: Optional[str], **settings: Any) -> BatchEncoding:
         return self._tokenizer(
@@ -171,7 +198,7 @@ class InMemoryReader(HuggingFaceClassifierReader):
         self, tokenizer: PreTrainedTokenizerBase, max_length: Optional[int] = None
     ) -> None:
         DatasetReader.__init__(self)
-        self._use(tokenizer, max_length)
+        self._use(tokenizer, max_length, SINGLE_LABEL)
 
     def advice_on_length(self, room: int) -> str:
         return f"shorten it, or cut it off: `max_length={room}`"

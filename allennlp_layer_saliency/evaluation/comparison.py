@@ -14,6 +14,7 @@ from allennlp_layer_saliency.evaluation.comparison_summary import COSTS
 from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions, Tokens
 from allennlp_layer_saliency.interpreters import Explained, LayerInterpreter
 from allennlp_layer_saliency.models.text_reader import TextReader
+from allennlp_layer_saliency.output_line import instance_scores
 from allennlp_layer_saliency.predictors import SaliencyPredictor
 
 SCORES = ("signed", "absolute")
@@ -172,22 +173,21 @@ class Comparison:
     def _scored(self, name: str, outcome: Explained) -> Union[ScoredText, str]:
         if not outcome.explanation:
             return "the model predicts nothing in this text that could be explained"
-        instance = outcome.explanation["instance_1"]
-        entries = {name: instance}
-        if "layers" in instance:
-            entries = {f"{name}@{entry['layer']}": entry for entry in instance["layers"]}
+        instance = instance_scores(outcome.explanation["instance_1"])
+        entries = {f"{name}@{entry.layer}": entry for entry in instance.several} or {name: instance}
         scores: Dict[str, List[float]] = {}
         for row, entry in entries.items():
-            signed = entry.get("signed_1")
-            if signed is None:
-                scores[row] = entry["grad_input_1"]
+            (text,) = entry.texts
+            if text.signed is None:
+                scores[row] = text.absolute
                 continue
             if "signed" in self._scores:
-                scores[row] = signed
+                scores[row] = text.signed
             if "absolute" in self._scores:
                 absolute = row if "signed" not in self._scores else f"{row} (absolute)"
-                scores[absolute] = entry["grad_input_1"]
-        return ScoredText(scores, instance["tokens_1"], instance["offsets_1"])
+                scores[absolute] = text.absolute
+        (text,) = instance.texts
+        return ScoredText(scores, text.tokens, text.offsets)
 
     def _measured(
         self,

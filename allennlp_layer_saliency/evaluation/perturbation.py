@@ -9,7 +9,12 @@ from allennlp.data import Instance, Token
 
 from allennlp_layer_saliency.core.capture import evaluation
 from allennlp_layer_saliency.core.faithfulness import Perturbation
-from allennlp_layer_saliency.interpreters.targets import ModelTarget, target_type
+from allennlp_layer_saliency.interpreters.targets import (
+    ModelTarget,
+    MultiLabelTarget,
+    OutputTarget,
+    target_type,
+)
 from allennlp_layer_saliency.models.allennlp import (
     index,
     metrics_preserved,
@@ -69,7 +74,13 @@ class PerturbedPredictions:
                 "perturbation: the classifier's tokenizer has no mask token, and no unknown or end token, "
                 'other than the one that pads, that could stand in for it; use "remove"'
             )
-        target_type(texts.model)  # refuses what has no single score
+        predicted = {MultiLabelTarget: "any number of labels", OutputTarget: "a number"}
+        target = target_type(texts.model)
+        if target in predicted:
+            raise ConfigurationError(
+                f"{type(texts.model).__name__} predicts {predicted[target]}; interpreters are compared on "
+                "classifiers that choose one of several classes"
+            )
         self._texts = texts
         self._kind = kind
         self.target = ModelTarget(texts.model, "logit", None, None)

@@ -6,7 +6,7 @@ from typing import Any, Iterable, Iterator, List, Optional
 import pandas
 from allennlp.common.util import JsonDict
 
-from allennlp_layer_saliency.display import text_numbers
+from allennlp_layer_saliency.output_line import output_line
 
 # A row is a token; the types are such that a missing value stays one.
 COLUMNS = {
@@ -97,42 +97,42 @@ def read_frame(path: str) -> pandas.DataFrame:
     return _with_ids(_typed(frame))
 
 
-def _rows(number: int, line: JsonDict) -> Iterator[JsonDict]:
+def _rows(number: int, content: JsonDict) -> Iterator[JsonDict]:
+    line = output_line(content)
     of_line = {
         "line": number,
-        "id": line.get("id"),
-        "gold_label": line.get("gold_label"),
-        "predicted": line.get("label"),
-        "probability": max(line["probs"]) if line.get("probs") else None,
+        "id": line.id,
+        "gold_label": line.gold_label,
+        "predicted": line.predicted,
+        "probability": line.probability,
     }
-    for name, instance in line.get("saliency", {}).items():
+    for name, instance in line.instances.items():
         # The mean over several layers has no layer; then each of them.
-        for entry in [instance, *instance.get("layers", [])]:
-            target = entry.get("target", {})
+        for entry in [instance, *instance.several]:
+            target = entry.target or {}
             of_entry = {
                 "instance": name,
                 "target": target.get("label"),
                 "target_kind": target.get("kind"),
                 "target_score": target.get("score"),
-                "layer": entry.get("layer"),
-                "lost": entry.get("lost"),
+                "layer": entry.layer,
+                "lost": entry.lost,
             }
-            for text in text_numbers(entry):
-                scores = entry[f"grad_input_{text}"]
-                for position, absolute in enumerate(scores):
-                    offsets = instance[f"offsets_{text}"][position]
+            for text in entry.texts:
+                signed = text.signed or [None] * len(text.absolute)
+                of_tokens = zip(text.tokens, text.offsets, text.absolute, signed)
+                for position, (token, offsets, absolute, score) in enumerate(of_tokens):
+                    start, end = (None, None) if offsets is None else offsets
                     yield {
                         **of_line,
                         **of_entry,
-                        "text": text,
+                        "text": text.number,
                         "position": position,
-                        "token": instance[f"tokens_{text}"][position],
-                        "start": None if offsets is None else offsets[0],
-                        "end": None if offsets is None else offsets[1],
+                        "token": token,
+                        "start": start,
+                        "end": end,
                         "grad_input": absolute,
-                        "score": (
-                            entry[f"signed_{text}"][position] if f"signed_{text}" in entry else None
-                        ),
+                        "score": score,
                     }
 
 

@@ -6,6 +6,8 @@ from typing import Any, Dict, List, Optional, Sequence
 from allennlp.common.util import JsonDict
 from transformers import PreTrainedTokenizerBase
 
+from allennlp_layer_saliency.output_line import output_line
+
 
 def to_thermostat(
     lines: Sequence[JsonDict],
@@ -50,25 +52,27 @@ def to_thermostat(
     columns: Dict[str, List[Any]] = {
         name: [] for name in ("attributions", "idx", "input_ids", "label", "predictions")
     }
-    for number, line in enumerate(lines):
-        if "error" in line:
+    for number, content in enumerate(lines):
+        line = output_line(content)
+        if line.error is not None:
             continue
-        instance, *others = line["saliency"].values()
-        if others or "layers" in instance or "tokens_2" in instance:
+        instance, *others = line.instances.values()
+        text, *more = instance.texts
+        if others or more or instance.several:
             raise ValueError(
                 f"explanation {number} is of several texts, layers or scores; Thermostat's form has room "
                 "for one"
             )
-        gold = line.get("gold_label")
+        gold = line.gold_label
         if gold is not None and gold not in labels:
             raise ValueError(
                 f"explanation {number}: the label {gold!r} is not one of {list(labels)}"
             )
-        columns["attributions"].append(instance.get("signed_1", instance["grad_input_1"]))
+        columns["attributions"].append(text.scores)
         columns["idx"].append(number)
-        columns["input_ids"].append(tokenizer.convert_tokens_to_ids(instance["tokens_1"]))
+        columns["input_ids"].append(tokenizer.convert_tokens_to_ids(text.tokens))
         columns["label"].append(-1 if gold is None else list(labels).index(gold))
-        columns["predictions"].append(line["logits"])
+        columns["predictions"].append(line.logits)
     features = datasets.Features(
         {
             "attributions": datasets.Sequence(datasets.Value("float64")),

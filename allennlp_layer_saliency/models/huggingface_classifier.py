@@ -1,25 +1,43 @@
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import torch
 from allennlp.common.checks import ConfigurationError
 from allennlp.data import TextFieldTensors, Vocabulary
 from allennlp.models import Model
-from allennlp.training.metrics import CategoricalAccuracy
+from allennlp.training.metrics import (
+    CategoricalAccuracy,
+    FBetaMultiLabelMeasure,
+    MeanAbsoluteError,
+    Metric,
+)
+from torch.nn import functional
 from transformers import PretrainedConfig, PreTrainedModel
 
 from allennlp_layer_saliency.models.huggingface import (
+    MULTI_LABEL,
+    REGRESSION,
+    SINGLE_LABEL,
     load_classifier,
     padding_matters,
     plain,
+    problem_type,
     takes_token_types,
     usable,
 )
+
+# What `allennlp evaluate` gives besides the loss.
+_METRICS: Dict[str, Callable[[], Metric]] = {
+    SINGLE_LABEL: CategoricalAccuracy,
+    MULTI_LABEL: lambda: FBetaMultiLabelMeasure(average="micro"),
+    REGRESSION: MeanAbsoluteError,
+}
 
 
 @Model.register("huggingface-classifier")
 class HuggingFaceClassifier(Model):
     """
-    A `AutoModelForSequenceClassification` of Hugging Face, as it is.
+    A `AutoModelForSequenceClassification` of Hugging Face, as it is: one that chooses one of several classes,
+    any number of labels, or gives a number (its configuration's `problem_type`).
 
     `allennlp saliency archive` makes an archive with it from a folder.
 
@@ -81,8 +99,9 @@ class HuggingFaceClassifier(Model):
         self.equal_lengths = padding_matters(self.classifier)
         # An encoder-decoder's decoder reads the text's ids too.
         self.layers_tell_all = not self.classifier.config.is_encoder_decoder
+        self.problem_type = problem_type(self.classifier.config)
         self._takes_token_types = takes_token_types(self.classifier.config)
-        self._accuracy = CategoricalAccuracy()
+        self._metric = _METRICS[self.problem_type]()
 
     def forward(  # type: ignore
         self,
@@ -94,7 +113,9 @@ class HuggingFaceClassifier(Model):
         # Returns
 
         `Dict[str, torch.Tensor]`
-            `logits` and `probs` of shape (batch, labels), and with labels the `loss`.
+            `logits` and, but for a regression, `probs` of shape (batch, labels); with labels the `loss`,
+            which is transformers' own for the problem. Where any number of labels may be predicted, a label
+            is an index for each text, and the loss that label's alone, or a row of zeros and ones.
         """
         (indexed,) = tokens.values()
         inputs = {"input_ids": indexed["token_ids"], "attention_mask": indexed["mask"].long()}
@@ -109,22 +130,54 @@ class HuggingFaceClassifier(Model):
             logits = torch.cat([self.classifier(**row).logits for row in rows])
         else:
             logits = self.classifier(**inputs).logits
-        outputs = {"logits": logits, "probs": torch.softmax(logits, dim=-1)}
+        outputs = {"logits": logits}
+        if self.problem_type == SINGLE_LABEL:
+            outputs["probs"] = torch.softmax(logits, dim=-1)
+        elif self.problem_type == MULTI_LABEL:
+            outputs["probs"] = torch.sigmoid(logits)
         if label is not None:
-            outputs["loss"] = torch.nn.functional.cross_entropy(logits, label.long().view(-1))
-            self._accuracy(logits, label)
+            outputs["loss"] = self._loss(logits, label)
+            if self.problem_type != MULTI_LABEL or label.dim() > 1:
+                self._metric(
+                    outputs.get("probs", logits).detach(),
+                    label if self.problem_type == SINGLE_LABEL else label.view_as(logits),
+                )
         return outputs
+
+    def _loss(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        if self.problem_type == SINGLE_LABEL:
+            return functional.cross_entropy(logits, label.long().view(-1))
+        if self.problem_type == REGRESSION:
+            return functional.mse_loss(logits, label.view_as(logits).to(logits.dtype))
+        if label.dim() == 1:
+            chosen = logits.gather(1, label.long().unsqueeze(1))
+            return functional.binary_cross_entropy_with_logits(chosen, torch.ones_like(chosen))
+        return functional.binary_cross_entropy_with_logits(logits, label.to(logits.dtype))
 
     def make_output_human_readable(
         self, output_dict: Dict[str, torch.Tensor]
     ) -> Dict[str, torch.Tensor]:
-        """Add each instance's `label`."""
-        classes = output_dict["logits"].argmax(-1).tolist()
-        labels = [self.vocab.get_token_from_index(index, namespace="labels") for index in classes]
+        """
+        Add each instance's `label`: of one that predicts any number of labels, a list of those of a
+        probability above one half; of a regression none.
+        """
+        names = self.vocab.get_index_to_token_vocabulary("labels")
+        logits = output_dict["logits"]
+        labels: List[Any] = []
+        if self.problem_type == SINGLE_LABEL:
+            labels = [names[index] for index in logits.argmax(-1).tolist()]
+        elif self.problem_type == MULTI_LABEL:
+            labels = [
+                [names[index] for index, logit in enumerate(row) if logit > 0]
+                for row in logits.tolist()
+            ]
+        else:
+            return output_dict
         return {**output_dict, "label": labels}  # type: ignore[dict-item]
 
     def get_metrics(self, reset: bool = False) -> Dict[str, float]:
-        return {"accuracy": self._accuracy.get_metric(reset)}
+        found = self._metric.get_metric(reset)
+        return found if isinstance(found, dict) else {"accuracy": found}
 
 
 class InMemoryClassifier(HuggingFaceClassifier):
@@ -138,7 +191,7 @@ class InMemoryClassifier(HuggingFaceClassifier):
     # Raises
 
     `ConfigurationError`
-        If it is no classifier that chooses one of several classes, with a name of its own for each.
+        If it is no sequence classifier, or two of its labels have the same name.
     """
 
     def __init__(self, classifier: PreTrainedModel) -> None:

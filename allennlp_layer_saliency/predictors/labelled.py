@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List
 
+from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
 from allennlp.data import Instance
 from allennlp.predictors import Predictor
@@ -23,7 +24,12 @@ def labelled(inner: Predictor, instance: Instance, outputs: Dict[str, Any]) -> I
     outputs = {"label_logits": outputs.get("logits"), **outputs}
 
     def labelled_instances(_: JsonDict) -> List[Instance]:
-        return inner.predictions_to_labeled_instances(instance, outputs)
+        try:
+            return inner.predictions_to_labeled_instances(instance, outputs)
+        except KeyError as error:
+            raise ConfigurationError(
+                f"the interpreter explains the loss of a predicted class, and the model gives no {error}"
+            ) from error
 
     inner.json_to_labeled_instances = labelled_instances  # type: ignore[assignment]
     try:

@@ -21,14 +21,8 @@ from typing import (
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
 
-from allennlp_layer_saliency.display import (
-    described,
-    layer_entries,
-    plain,
-    scores,
-    text_numbers,
-    units,
-)
+from allennlp_layer_saliency.display import described, plain, units
+from allennlp_layer_saliency.output_line import InstanceScores, output_line
 
 # Scores and amounts are drawn, not computed with: so many steps from 0 to the largest.
 STEPS = 100
@@ -123,18 +117,19 @@ def compact(files: Mapping[str, Sequence[Text]]) -> JsonDict:
                 id_ = json.dumps(line["id"], sort_keys=True)
                 seen[id_] += 1
                 key = (id_, seen[id_])
+            shown = output_line(line)
             text = texts.setdefault(key, {"n": line.get("line", number), "views": []})
             for name, value in (
-                ("id", line.get("id")),
-                ("gold", line.get("gold_label")),
-                ("predicted", _predicted(line)),
-                ("p", _probability(line)),
+                ("id", shown.id),
+                ("gold", shown.gold_label),
+                ("predicted", shown.predicted),
+                ("p", None if shown.probability is None else round(shown.probability, 4)),
             ):
                 if value is not None:
                     text[name] = value
-            if "error" in line:
-                text["views"].append({"source": source, "error": line["error"]})
-            for name, instance in line.get("saliency", {}).items():
+            if shown.error is not None:
+                text["views"].append({"source": source, "error": shown.error})
+            for name, instance in shown.instances.items():
                 text["views"].append({"source": source, **_view(instance, name, pieces)})
     return {"sources": list(files), "pieces": pieces.listed(), "texts": list(texts.values())}
 
@@ -166,48 +161,30 @@ def of_comparison(lines: Sequence[Text]) -> Dict[str, List[Text]]:
     return files
 
 
-def _predicted(line: JsonDict) -> Optional[str]:
-    label = line.get("label")
-    return None if label is None or isinstance(label, (dict, list)) else str(label)
-
-
-def _probability(line: JsonDict) -> Optional[float]:
-    probs = line.get("probs")
-    if not isinstance(probs, list) or not probs or not isinstance(probs[0], float):
-        return None
-    return round(max(probs), 4)
-
-
 class _Shown:
     """What of an instance's texts is shown as one, numbered over all texts."""
 
-    def __init__(self, instance: JsonDict) -> None:
-        self.numbers = text_numbers(instance)
-        self.units = [(n, unit) for n in self.numbers for unit in units(instance, n)]
+    def __init__(self, instance: InstanceScores) -> None:
+        self.units = [(text.number, unit) for text in instance.texts for unit in units(text)]
         self.of_token = {
             (n, token): i for i, (n, unit) in enumerate(self.units) for token in unit.tokens
         }
 
-    def of_position(self, entry: JsonDict) -> Dict[Tuple[int, int], int]:
+    def of_position(self, entry: InstanceScores) -> Dict[Tuple[int, int], int]:
         """For each text and position in it what is shown of it."""
-        found: Dict[Tuple[int, int], int] = {}
-        for n in self.numbers:
-            of_text = entry.get(f"pieces_{n}")
-            if of_text is None:
-                tokens: List[Optional[int]] = list(range(len(entry[f"tokens_{n}"])))
-            else:
-                tokens = [piece["token"] for piece in of_text]
-            for position, token in enumerate(tokens):
-                if token is not None:
-                    found[n, position] = self.of_token[n, token]
-        return found
+        return {
+            (text.number, position): self.of_token[text.number, token]
+            for text in entry.texts
+            for position, token in enumerate(text.token_of_position)
+            if token is not None
+        }
 
-    def scores(self, entry: JsonDict) -> List[float]:
-        own = {n: scores(entry, n) for n in self.numbers}
+    def scores(self, entry: InstanceScores) -> List[float]:
+        own = {text.number: text.scores for text in entry.texts}
         return [sum(own[n][token] for token in unit.tokens) for n, unit in self.units]
 
 
-def _view(instance: JsonDict, name: str, pieces: Pieces) -> JsonDict:
+def _view(instance: InstanceScores, name: str, pieces: Pieces) -> JsonDict:
     """
     One explained score of a text by one source: `tokens` (numbers of pieces), `gaps` (what stands before
     them: 0 for nothing, 1 for a space, or the characters), `special` (1 for special tokens), and `layers`.
@@ -232,16 +209,16 @@ def _view(instance: JsonDict, name: str, pieces: Pieces) -> JsonDict:
         "gaps": gaps,
         "special": [int(unit.special) for _, unit in shown.units],
     }
-    entries = layer_entries(instance)
-    if "target" in entries[0]:
-        view["target"] = described(entries[0]["target"])
+    first, *_ = entries = instance.layers
+    if first.target is not None:
+        view["target"] = described(first.target)
     elif name != "instance_1":
         view["target"] = name.replace("_", " ")
     view["layers"] = [_layer(entry, shown, pieces) for entry in entries]
     return view
 
 
-def _layer(entry: JsonDict, shown: _Shown, pieces: Pieces) -> JsonDict:
+def _layer(entry: InstanceScores, shown: _Shown, pieces: Pieces) -> JsonDict:
     """
     `l`, the layer; `s`, scores from -STEPS to STEPS, and `m`, what STEPS stands for; where there are any:
     `d`, for each token the tokens it decodes to, each a piece's number and a probability in percent, one
@@ -255,12 +232,12 @@ def _layer(entry: JsonDict, shown: _Shown, pieces: Pieces) -> JsonDict:
         return round(STEPS * value / largest) if largest else 0
 
     layer: JsonDict = {
-        "l": entry.get("layer"),
+        "l": entry.layer,
         "m": float(f"{largest:.4g}"),
         "s": [steps(score) for score in of_units],
-        "signed": int(f"signed_{shown.numbers[0]}" in entry),
+        "signed": int(entry.signed),
     }
-    if "sources_1" not in entry:
+    if entry.lost is None:
         return layer
     decoded: List[List[int]] = []
     for items in _decoded_of_units(entry, shown):
@@ -274,23 +251,24 @@ def _layer(entry: JsonDict, shown: _Shown, pieces: Pieces) -> JsonDict:
     if any(decoded):
         layer["d"] = decoded
         layer["f"] = _given(entry, shown, steps)
-        layer["lost"] = float(f"{entry['lost']:.3g}")
-    if entry.get("vocabulary"):
+        layer["lost"] = float(f"{entry.lost:.3g}")
+    if entry.vocabulary:
         layer["v"] = [
             number
-            for item in entry["vocabulary"][:VOCABULARY]
+            for item in entry.vocabulary[:VOCABULARY]
             for number in (pieces.number(plain(item["token"])), float(f"{item['score']:.3g}"))
         ]
     return layer
 
 
-def _given(entry: JsonDict, shown: _Shown, steps: Callable[[float], int]) -> List[List[int]]:
+def _given(entry: InstanceScores, shown: _Shown, steps: Callable[[float], int]) -> List[List[int]]:
     places = shown.of_position(entry)
+    sources = {text.number: text.sources or [] for text in entry.texts}
     given: List[List[int]] = []
     for n, unit in shown.units:
         amounts: Dict[int, float] = {}
         for token in unit.tokens:
-            for source in entry[f"sources_{n}"][token]:
+            for source in sources[n][token]:
                 giver = places.get((source.get("text", n), source["position"]))
                 if giver is not None:
                     amounts[giver] = amounts.get(giver, 0.0) + source["amount"]
@@ -299,29 +277,27 @@ def _given(entry: JsonDict, shown: _Shown, steps: Callable[[float], int]) -> Lis
     return given
 
 
-def _decoded_of_units(entry: JsonDict, shown: _Shown) -> List[List[JsonDict]]:
+def _decoded_of_units(entry: InstanceScores, shown: _Shown) -> List[List[JsonDict]]:
     """What each decodes to, most probable first. Of several pieces the first that is decoded speaks."""
     places = shown.of_position(entry)
     found: List[List[JsonDict]] = [[] for _ in shown.units]
-    for number in shown.numbers:
-        for position, items in enumerate(entry.get(f"decoded_{number}", [])):
-            place = places.get((number, position))
+    for text in entry.texts:
+        for position, items in enumerate(text.decoded):
+            place = places.get((text.number, position))
             if place is not None and not found[place]:
                 found[place] = items
     return found
 
 
-def decoded_of_tokens(entry: JsonDict) -> List[List[JsonDict]]:
+def decoded_of_tokens(entry: InstanceScores) -> List[List[JsonDict]]:
     """
     For each token, those of all texts one after the other, what it decodes to, most probable first. Of a
     word of several pieces the first that is decoded speaks.
     """
     found: List[List[JsonDict]] = []
-    for number in text_numbers(entry):
-        own: List[List[JsonDict]] = [[] for _ in entry[f"tokens_{number}"]]
-        pieces = entry.get(f"pieces_{number}")
-        for position, items in enumerate(entry.get(f"decoded_{number}", [])):
-            token = position if pieces is None else pieces[position]["token"]
+    for text in entry.texts:
+        own: List[List[JsonDict]] = [[] for _ in text.tokens]
+        for token, items in zip(text.token_of_position, text.decoded):
             if token is not None and not own[token]:
                 own[token] = items
         found += own

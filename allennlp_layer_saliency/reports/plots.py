@@ -8,7 +8,7 @@ Plots of explanations and comparisons, with matplotlib (`pip install ".[report]"
 Each draws on the `axes` it is given, or on new ones, and returns them.
 """
 
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
@@ -20,12 +20,10 @@ from allennlp_layer_saliency.display import (
     POSITIVE,
     colours,
     described,
-    layer_entries,
     plain,
-    scores,
-    text_numbers,
     token_names,
 )
+from allennlp_layer_saliency.output_line import InstanceScores, instance_scores
 from allennlp_layer_saliency.reports.explanations import decoded_of_tokens
 
 if TYPE_CHECKING:
@@ -61,9 +59,10 @@ def token_bars(
     `ConfigurationError`
         If there is no such layer, or it is no instance of an explanation.
     """
-    entry = explanation if layer is None else _layers(explanation)[_place(explanation, layer)]
-    tokens = _tokens(explanation)
-    heights = [score for number in text_numbers(entry) for score in scores(entry, number)]
+    instance = _instance(explanation)
+    entry = instance if layer is None else _at(instance, layer)
+    tokens = _names(instance)
+    heights = [score for text in entry.texts for score in text.scores]
     if axes is None:
         axes = _new_axes(0.3 * len(tokens) + 1, 3)
     largest = max(map(abs, heights), default=0.0) or 1.0
@@ -71,9 +70,9 @@ def token_bars(
     axes.bar(range(len(tokens)), heights, color=ends, edgecolor="#808080", linewidth=0.5)
     axes.axhline(0, color="#808080", linewidth=0.8)
     _name_tokens(axes, tokens)
-    axes.set_ylabel("score" if _signed(entry) else "absolute score")
-    parts = [described(entry["target"])] if "target" in entry else []
-    parts += [f"layer {entry['layer']}"] if "layer" in entry else []
+    axes.set_ylabel("score" if entry.signed else "absolute score")
+    parts = [] if entry.target is None else [described(entry.target)]
+    parts += [] if entry.layer is None else [f"layer {entry.layer}"]
     axes.set_title(verbatim(", ".join(parts)), fontsize="medium")
     return axes
 
@@ -99,14 +98,15 @@ def layer_heat_map(explanation: JsonDict, axes: Optional["Axes"] = None) -> "Axe
     `ConfigurationError`
         If it is no instance of an explanation of layers.
     """
-    tokens, layers = _tokens(explanation), _layers(explanation)
+    instance = _instance(explanation)
+    tokens, layers = _names(instance), _layers(instance)
     if axes is None:
         axes = _new_axes(0.6 * len(tokens) + 2, 0.35 * len(layers) + 1.2)
     from matplotlib.colors import LinearSegmentedColormap
 
     shares = []
     for row, entry in enumerate(layers):
-        own = [score for number in text_numbers(entry) for score in scores(entry, number)]
+        own = [score for text in entry.texts for score in text.scores]
         largest = max(map(abs, own), default=0.0) or 1.0
         shares.append([score / largest for score in own])
         for column, items in enumerate(decoded_of_tokens(entry)):
@@ -125,7 +125,7 @@ def layer_heat_map(explanation: JsonDict, axes: Optional["Axes"] = None) -> "Axe
     )
     axes.figure.colorbar(image, ax=axes, label="score / layer's largest")
     _name_tokens(axes, tokens)
-    axes.set_yticks(range(len(layers)), [str(entry["layer"]) for entry in layers])
+    axes.set_yticks(range(len(layers)), [str(entry.layer) for entry in layers])
     axes.set_ylabel("layer")
     return axes
 
@@ -191,36 +191,35 @@ def verbatim(text: str) -> str:
     return f"\u200b{escaped}" if escaped.startswith("_") else escaped
 
 
-def _tokens(explanation: JsonDict) -> List[str]:
-    numbers = text_numbers(explanation)
-    if not numbers or any(f"tokens_{number}" not in explanation for number in numbers):
+def _instance(explanation: JsonDict) -> InstanceScores:
+    instance = instance_scores(explanation)
+    if not instance.texts or not all(text.tokens for text in instance.texts):
         raise ConfigurationError(
             'explanation: an instance with grad_input_1 and tokens_1 is wanted, such as "instance_1" of an '
             f"explanation; got one with {', '.join(explanation) or 'nothing'}"
         )
-    return [name for number in numbers for name in token_names(explanation, number)]
+    return instance
 
 
-def _layers(explanation: JsonDict) -> List[JsonDict]:
-    entries = layer_entries(explanation)
-    if not all("layer" in entry for entry in entries):
+def _names(instance: InstanceScores) -> List[str]:
+    return [name for text in instance.texts for name in token_names(text)]
+
+
+def _layers(instance: InstanceScores) -> Sequence[InstanceScores]:
+    if any(entry.layer is None for entry in instance.layers):
         raise ConfigurationError(
             "explanation: one of layers is wanted, as decoded-layer-saliency gives; this one names none"
         )
-    return entries
+    return instance.layers
 
 
-def _place(explanation: JsonDict, layer: int) -> int:
-    known = [entry["layer"] for entry in _layers(explanation)]
+def _at(instance: InstanceScores, layer: int) -> InstanceScores:
+    known = {entry.layer: entry for entry in _layers(instance)}
     if layer not in known:
         raise ConfigurationError(
             f"layer: {layer} is not explained here; {', '.join(map(str, known))} are"
         )
-    return known.index(layer)
-
-
-def _signed(entry: JsonDict) -> bool:
-    return any(f"signed_{number}" in entry for number in text_numbers(entry))
+    return known[layer]
 
 
 def _name_tokens(axes: "Axes", tokens: List[str]) -> None:

@@ -18,12 +18,11 @@ from rich.text import Text
 from allennlp_layer_saliency.display import (
     coloured_text,
     described,
-    layer_entries,
     plain,
     shown_pieces,
-    text_numbers,
     token_names,
 )
+from allennlp_layer_saliency.output_line import InstanceScores, OutputLine, output_line
 from allennlp_layer_saliency.reports.explanations import read
 
 # How many tokens or words are listed.
@@ -39,60 +38,63 @@ def render(line: JsonDict) -> Iterator[Text]:
     line : `JsonDict`
         One line of `allennlp predict`'s output, parsed.
     """
-    if "error" in line:
-        where = f"line {line['line']}: " if "line" in line else ""
-        yield Text(f"{where}{line['error']}", style="bold red")
+    shown = output_line(line)
+    if shown.error is not None:
+        where = "" if shown.number is None else f"line {shown.number}: "
+        yield Text(f"{where}{shown.error}", style="bold red")
         return
-    for instance in line["saliency"].values():
-        for explanation in layer_entries(instance):
-            yield _heading(line, explanation)
-            for number in text_numbers(explanation):
-                yield coloured_text(explanation, number, indent="  ")
-            yield _best_tokens(explanation)
-            yield from _evidence(explanation)
+    for instance in shown.instances.values():
+        for entry in instance.layers:
+            yield _heading(shown, entry)
+            for text in entry.texts:
+                yield coloured_text(entry, text, indent="  ")
+            yield _best_tokens(entry)
+            yield from _evidence(entry)
 
 
-def _heading(line: JsonDict, explanation: JsonDict) -> Text:
+def _heading(line: OutputLine, entry: InstanceScores) -> Text:
     parts = []
-    if "label" in line:
-        probability = f" {max(line['probs']):.0%}" if "probs" in line else ""
-        parts.append(f"predicted: {line['label']}{probability}")
-    if "target" in explanation:
-        parts.append(f"explained: {described(explanation['target'])}")
-    if "layer" in explanation:
-        parts.append(f"layer {explanation['layer']}")
+    if line.predicted is not None:
+        probability = "" if line.probability is None else f" {line.probability:.0%}"
+        parts.append(f"predicted: {line.predicted}{probability}")
+    if entry.target is not None:
+        parts.append(f"explained: {described(entry.target)}")
+    if entry.layer is not None:
+        parts.append(f"layer {entry.layer}")
     return Text("  ".join(parts), style="dim")
 
 
-def _best_tokens(explanation: JsonDict) -> Text:
-    sign = "+" if "signed_1" in explanation else ""
-    numbers = text_numbers(explanation)
-    pieces = [piece for number in numbers for piece in shown_pieces(explanation, number)]
+def _best_tokens(entry: InstanceScores) -> Text:
+    sign = "+" if entry.signed else ""
+    pieces = [piece for text in entry.texts for piece in shown_pieces(text)]
     pieces.sort(key=lambda piece: -abs(piece.score))
     listed = ", ".join(f"{piece.text} {piece.score:{sign}.2f}" for piece in pieces[:SHOWN])
     return Text(f"  most salient tokens: {listed}")
 
 
-def _evidence(explanation: JsonDict) -> Iterator[Text]:
+def _evidence(entry: InstanceScores) -> Iterator[Text]:
     """For the position that gave most: what it decodes to, and the words that the layer speaks of."""
     given: Dict[Tuple[int, int], float] = {}
-    for text in text_numbers(explanation):
-        for sources in explanation.get(f"sources_{text}", []):
+    for text in entry.texts:
+        for sources in text.sources or []:
             for source in sources:
                 place = source.get("text", 1), source["position"]
                 given[place] = given.get(place, 0.0) + abs(source["amount"])
-    if not given or not any(explanation["decoded_1"]):
+    if not given or not any(entry.texts[0].decoded):
         return
-    text, position = max(given, key=lambda place: given[place])
-    pieces = explanation.get(f"pieces_{text}")
-    name = plain(pieces[position]["piece"]) if pieces else token_names(explanation, text)[position]
+    number, position = max(given, key=lambda place: given[place])
+    (giver,) = (text for text in entry.texts if text.number == number)
+    if giver.pieces is None:
+        name = token_names(giver)[position]
+    else:
+        name = plain(giver.pieces[position]["piece"])
     decoded = ", ".join(
         f"{plain(item['token'])} {item['probability']:.0%}"
-        for item in explanation[f"decoded_{text}"][position][:SHOWN]
+        for item in giver.decoded[position][:SHOWN]
     )
     yield Text(f"  most salient position: {position} ({name}), decodes to: {decoded}")
     words = ", ".join(
-        f"{plain(item['token'])} {item['score']:+.2f}" for item in explanation["vocabulary"][:SHOWN]
+        f"{plain(item['token'])} {item['score']:+.2f}" for item in entry.vocabulary[:SHOWN]
     )
     yield Text(f"  most salient words of the vocabulary: {words}")
 

@@ -118,11 +118,11 @@ def test_what_can_not_be_archived_is_refused_in_one_line(tmp_path, monkeypatch, 
     assert "can't read a pretrained model from" in refused(tmp_path / "none", "-o", output)
     message = refused(tmp_path / "lm", "-o", output)
     assert "no fine-tuned sequence classifier: it holds no weights for" in message
-    one = save_classifier("bert", tmp_path / "one", num_labels=1)
-    assert "has 1 outputs" in refused(one, "-o", output)
-    kind = "multi_label_classification"
-    many = save_classifier("bert", tmp_path / "many", num_labels=3, problem_type=kind)
-    assert "3 outputs for multi_label_classification" in refused(many, "-o", output)
+    kind = "single_label_classification"
+    one = save_classifier("bert", tmp_path / "one", num_labels=1, problem_type=kind)
+    # Newer versions of transformers say it themselves.
+    message = refused(one, "-o", output)
+    assert "has 1 outputs for single_label_classification" in message or "num_labels=2" in message
     twice = save_classifier("bert", tmp_path / "twice", id2label={0: "a", 1: "a"})
     assert "labels ['a', 'a']" in refused(twice, "-o", output)
     assert not output.exists()

@@ -32,6 +32,8 @@ TAIL = """
 | model | the explained score | `target_class` |
 |---|---|---|
 | classifiers | logit of the predicted class | label or index |
+| the same, any number of labels | logit of each predicted label; of the most probable one where none is | label or index |
+| the same, regression | each output | output by name or index |
 | `simple_tagger`, `crf_tagger` | logits (of a CRF: emissions) of a predicted span's tags, summed; no span gives `{}` | |
 | `transformer_qa` | logits of the start (`instance_1`) and the end (`instance_2`) of the best answer | |
 | `masked_language_model` | logit of the most probable word piece at each mask | word piece or index |
@@ -39,7 +41,8 @@ TAIL = """
 
 A model of another class is explained as a classifier if its output has `logits` or `label_logits` of
 shape (batch, classes). `target: "log-probability"` takes each logit's log-softmax over its classes (over
-the positions, for `transformer_qa`) in place of the logit. With `contrast_class`, where `target_class`
+the positions, for `transformer_qa`; of a classifier of any number of labels it is the label's own log-sigmoid; a
+regression has none) in place of the logit. With `contrast_class`, where `target_class`
 is allowed, that class's score is subtracted.
 
 `target` also takes a score of your own, registered in a module that `--include-package` names:

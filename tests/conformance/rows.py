@@ -256,16 +256,15 @@ def recurrent(folder: Path) -> Built:
     return build_predictor(path, model=model), LINES
 
 
-def plain_classifier(class_name: str, model_type: str) -> Callable[[Path], Built]:
+def plain_classifier(class_name: str, model_type: str, **config: Any) -> Callable[[Path], Built]:
     """A Hugging Face classifier, archived."""
+    config = {"num_labels": 3, "id2label": {0: "bad", 1: "good", 2: "mixed"}, **config}
 
     def build(folder: Path) -> Built:
         lm = language_model(model_type, folder / "lm")
         path = str(folder / "classifier")
         torch.manual_seed(1)
-        classifier = getattr(transformers, class_name).from_pretrained(
-            lm, num_labels=3, id2label={0: "bad", 1: "good", 2: "mixed"}
-        )
+        classifier = getattr(transformers, class_name).from_pretrained(lm, **config)
         reseed_weights(classifier, 7)
         classifier.save_pretrained(path)
         AutoTokenizer.from_pretrained(lm).save_pretrained(path)
@@ -524,6 +523,26 @@ ROWS: List[Row] = [
         "the same, pooled on the last position",
         "of GPT-2 or XLNet for example",
         plain_classifier("XLNetForSequenceClassification", "xlnet"),
+    ),
+    Row(
+        "Predictors",
+        "the same, any number of labels",
+        "an instance for each predicted label",
+        plain_classifier(
+            "RobertaForSequenceClassification", "roberta", problem_type="multi_label_classification"
+        ),
+    ),
+    Row(
+        "Predictors",
+        "the same, regression",
+        "an instance for each output; a cross-encoder's score for example",
+        plain_classifier(
+            "RobertaForSequenceClassification",
+            "roberta",
+            problem_type="regression",
+            num_labels=1,
+            id2label={0: "score"},
+        ),
     ),
     Row("Predictors", "`textual_entailment`, one field", "", one_field),
     Row(

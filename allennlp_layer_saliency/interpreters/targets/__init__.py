@@ -3,6 +3,8 @@
 from allennlp_layer_saliency.interpreters.targets.base import Choice, ModelTarget
 from allennlp_layer_saliency.interpreters.targets.models import (
     REFUSED,
+    MultiLabelTarget,
+    OutputTarget,
     tagged_spans,
     target_type,
 )
@@ -12,6 +14,8 @@ __all__ = [
     "REFUSED",
     "Choice",
     "ModelTarget",
+    "MultiLabelTarget",
+    "OutputTarget",
     "Target",
     "as_target",
     "tagged_spans",

@@ -150,7 +150,7 @@ class ModelTarget:
         """As `scores`, from the logits themselves."""
         values = logits.float()
         if self.kind == "log-probability":
-            values = torch.log_softmax(values, dim=-1)
+            values = self._log_probabilities(values)
         # Shape: (copies, instances, positions of the output, classes)
         by_copy = values.reshape(-1, terms.instances, *values.shape[1:])
         # Shape: (copies, terms)
@@ -159,6 +159,9 @@ class ModelTarget:
         flat = flat.index_add(0, terms.target * terms.instances + terms.instance, picked.t())
         by_target = flat.reshape(terms.targets, terms.instances, len(by_copy))
         return by_target.transpose(1, 2).flatten(1)
+
+    def _log_probabilities(self, logits: Tensor) -> Tensor:
+        return torch.log_softmax(logits, dim=-1)
 
     def prediction(self, prediction: JsonDict, instance: Instance) -> JsonDict:
         """The instance's part of a batch's readable prediction, without padding."""

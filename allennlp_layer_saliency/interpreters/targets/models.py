@@ -17,6 +17,8 @@ from allennlp_layer_saliency.models.allennlp import (
     words_by_index,
 )
 
+from allennlp_layer_saliency.models.huggingface import MULTI_LABEL, REGRESSION
+
 
 class _FixedTarget(ModelTarget):
     """Of a model whose predictions alone are explained."""
@@ -144,6 +146,52 @@ class NextWordTarget(WordTarget):
         return ModelTarget.choose(self, outputs, predictions, instances)
 
 
+class MultiLabelTarget(ModelTarget):
+    """
+    Each label that a classifier of any number of labels predicts, by itself; where it predicts none, the most
+    probable one. A label's log-probability is that of its own logistic function.
+    """
+
+    def choose(
+        self, outputs: Dict[str, Any], predictions: List[JsonDict], instances: List[Instance]
+    ) -> List[List[Choice]]:
+        if self.target_class is not None:
+            return super().choose(outputs, predictions, instances)
+        chosen = []
+        for logits in self.logits(outputs)[:, 0]:
+            predicted = (logits > 0).nonzero().flatten().tolist() or [int(logits.argmax())]
+            chosen.append([self._chosen(0, index) for index in predicted])
+        return chosen
+
+    def _log_probabilities(self, logits: Tensor) -> Tensor:
+        return torch.nn.functional.logsigmoid(logits)
+
+
+class OutputTarget(ModelTarget):
+    """Each output of a regression, or the one that `target_class` names."""
+
+    def __init__(self, model: Model, kind: str, *classes: ClassName) -> None:
+        if kind != "logit":
+            raise ConfigurationError(
+                f'target {kind!r}: the model predicts a number and no class; use "logit", its output itself'
+            )
+        super().__init__(model, kind, *classes)
+
+    def choose(
+        self, outputs: Dict[str, Any], predictions: List[JsonDict], instances: List[Instance]
+    ) -> List[List[Choice]]:
+        if self.target_class is not None:
+            return super().choose(outputs, predictions, instances)
+        count = self.logits(outputs).size(-1)
+        return [[self._chosen(0, index) for index in range(count)] for _ in instances]
+
+    def _chosen(self, output: int, predicted: int, **description: Any) -> Choice:
+        return super()._chosen(output, predicted, **{**description, "kind": "output"})
+
+
+# By the `problem_type` of a `huggingface-classifier`.
+_PROBLEMS = {MULTI_LABEL: MultiLabelTarget, REGRESSION: OutputTarget}
+
 # By the name of a model's class or of one it inherits from.
 _TARGETS = {
     "CrfTagger": TagTarget,
@@ -183,7 +231,7 @@ def target_type(model: Model) -> Type[ModelTarget]:
                     f"{type(model).__name__} is not supported ({what}); classifiers, taggers, "
                     "transformer_qa, masked_language_model and next_token_lm are"
                 )
-    return ModelTarget
+    return _PROBLEMS.get(getattr(model, "problem_type", ""), ModelTarget)
 
 
 def tagged_spans(tags: List[str], outside: bool) -> List[Tuple[str, int, int]]:

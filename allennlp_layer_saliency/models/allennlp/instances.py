@@ -1,6 +1,6 @@
 """AllenNLP's instances: from a predictor's inputs to a batch of tensors."""
 
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, List, Optional, Set, Union
 
 import torch
 from allennlp.common.checks import ConfigurationError
@@ -12,6 +12,7 @@ from allennlp.data.fields import (
     MetadataField,
     MultiLabelField,
     SequenceLabelField,
+    TensorField,
     TextField,
 )
 from allennlp.models import Model
@@ -107,9 +108,13 @@ def metadata_id(instance: Instance) -> Any:
     return None
 
 
-def gold_label(instance: Instance) -> Optional[str]:
-    """The instance's `label`, where it has one, in words."""
+def gold_label(instance: Instance) -> Union[None, str, float, List[str]]:
+    """The instance's `label`, where it has one, in words: a list if there are several; or a number."""
     field = instance.fields.get("label")
+    if isinstance(field, MultiLabelField):
+        return [str(label) for label in field.labels]
+    if isinstance(field, TensorField) and field.tensor.numel() == 1:
+        return float(field.tensor)
     return str(field.label) if isinstance(field, LabelField) else None
 
 

@@ -11,10 +11,14 @@ from allennlp_layer_saliency.models.huggingface.architectures import (
 )
 from allennlp_layer_saliency.models.huggingface.attentions import attentions
 from allennlp_layer_saliency.models.huggingface.classifiers import (
+    MULTI_LABEL,
+    REGRESSION,
+    SINGLE_LABEL,
     in_archive,
     load_classifier,
     padding_matters,
     plain,
+    problem_type,
     usable,
 )
 from allennlp_layer_saliency.models.huggingface.folders import fine_tuned_from, load_tokenizer
@@ -23,6 +27,9 @@ from allennlp_layer_saliency.models.huggingface.loading import is_own_hook, reco
 
 __all__ = [
     "ARCHITECTURES",
+    "MULTI_LABEL",
+    "REGRESSION",
+    "SINGLE_LABEL",
     "Layers",
     "attentions",
     "decoder_from",
@@ -36,8 +43,9 @@ __all__ = [
     "load_tokenizer",
     "max_positions",
     "padding_matters",
-    "recorders_last",
     "plain",
+    "problem_type",
+    "recorders_last",
     "takes_token_types",
     "usable",
     "without_cache",

@@ -4,7 +4,12 @@ import os
 from typing import Optional
 
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 
 from allennlp_layer_saliency.core.capture import evaluation
 from allennlp_layer_saliency.models.huggingface.folders import (
@@ -14,6 +19,11 @@ from allennlp_layer_saliency.models.huggingface.folders import (
     one_line,
 )
 from allennlp_layer_saliency.models.huggingface.loading import FLOAT32, mend_numpy_int, quiet
+
+# What a classifier's `problem_type` may be.
+SINGLE_LABEL = "single_label_classification"
+MULTI_LABEL = "multi_label_classification"
+REGRESSION = "regression"
 
 
 def load_classifier(
@@ -27,8 +37,8 @@ def load_classifier(
     # Raises
 
     `ValueError`
-        If there is no such classifier, weights are missing from it, or it does not choose one of
-        several classes.
+        If there is no such classifier, weights are missing from it, or its `problem_type` does not fit its
+        outputs.
     """
     folder = in_archive(model_name, archive)
     saved = config_dict(folder)
@@ -63,6 +73,14 @@ def load_classifier(
     return usable(model, repr(model_name)).eval()
 
 
+def problem_type(config: PretrainedConfig) -> str:
+    """
+    What a classifier's outputs are. Where its configuration does not say so, one output is a regression's,
+    and several are a choice of one class.
+    """
+    return config.problem_type or (REGRESSION if config.num_labels == 1 else SINGLE_LABEL)
+
+
 def usable(model: PreTrainedModel, name: str) -> PreTrainedModel:
     """
     The model, its configuration made ready for explaining; errors call it by its name.
@@ -70,15 +88,16 @@ def usable(model: PreTrainedModel, name: str) -> PreTrainedModel:
     # Raises
 
     `ValueError`
-        If it does not choose one of several classes.
+        If its `problem_type` is unknown, or does not fit its number of outputs.
     """
-    config = model.config
-    kind = config.problem_type or "single_label_classification"
-    if config.num_labels < 2 or kind != "single_label_classification":
+    config, kind = model.config, problem_type(model.config)
+    if kind not in (SINGLE_LABEL, MULTI_LABEL, REGRESSION):
         raise ValueError(
-            f"{name} is not supported: it has {config.num_labels} outputs for {kind}; a classifier "
-            "that chooses one of several classes is wanted"
+            f"{name} is not supported: its problem_type is {kind!r}; {SINGLE_LABEL}, {MULTI_LABEL} and "
+            f"{REGRESSION} are known"
         )
+    if config.num_labels < (2 if kind == SINGLE_LABEL else 1):
+        raise ValueError(f"{name} is not supported: it has {config.num_labels} outputs for {kind}")
     config.id2label = {int(index): label for index, label in config.id2label.items()}
     mend_numpy_int(model)
     return model
