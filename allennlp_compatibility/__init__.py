@@ -15,26 +15,27 @@ class Hook:
 
     # Annotated with what needs no import: each Python of the environment runs this.
     def __init__(self) -> None:
-        self._finding = False
+        # Names that the other finders are asked for, in whichever threads.
+        self._finding: set = set()
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> object:
         """As of `importlib.abc.MetaPathFinder`: None for what needs no mending."""
-        if self._finding or not name.startswith("allennlp."):
+        if name in self._finding or not name.startswith("allennlp."):
             return None
         from allennlp_compatibility.mends import mended
 
         # The other finders find it.
-        self._finding = True
+        self._finding.add(name)
         try:
             return mended(name)
         finally:
-            self._finding = False
+            self._finding.discard(name)
 
 
 def install() -> None:
     """Have AllenNLP mended when it is imported. Once is enough; what is imported before stays as it is."""
     if os.environ.get("ALLENNLP_COMPATIBILITY") != "off" and not is_installed():
-        sys.meta_path.insert(0, Hook())
+        sys.meta_path.insert(0, Hook())  # type: ignore[arg-type]  # of no type that needs an import
 
 
 def is_installed() -> bool:

@@ -62,9 +62,7 @@ class AdamW(torch.optim.Optimizer):
 def _update(parameter: torch.Tensor, state: Dict[str, Any], group: Dict[str, Any]) -> None:
     gradient = parameter.grad
     if not state:
-        state.update(
-            step=0, exp_avg=torch.zeros_like(parameter), exp_avg_sq=torch.zeros_like(parameter)
-        )
+        state.update(step=0, exp_avg=torch.zeros_like(parameter), exp_avg_sq=torch.zeros_like(parameter))
     state["step"] += 1
     first, second = group["betas"]
     mean = state["exp_avg"].lerp_(gradient, 1 - first)

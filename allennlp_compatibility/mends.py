@@ -140,7 +140,7 @@ def _encode_plus(_: ModuleType) -> Iterator[None]:
     def encode_plus(self: Any, *args: Any, **kwargs: Any) -> Any:
         return self(*args, **kwargs)
 
-    PreTrainedTokenizerBase.encode_plus = encode_plus  # type: ignore[attr-defined]
+    PreTrainedTokenizerBase.encode_plus = encode_plus
     yield
 
 
@@ -159,9 +159,7 @@ def _build_inputs(_: ModuleType) -> Iterator[None]:
                 return [*encoded["input_ids"][:before], *ids, *encoded["input_ids"][after:]]
         raise ValueError("the tokenizer knows no word piece")
 
-    PreTrainedTokenizerFast.build_inputs_with_special_tokens = (  # type: ignore[attr-defined]
-        build_inputs_with_special_tokens
-    )
+    PreTrainedTokenizerFast.build_inputs_with_special_tokens = build_inputs_with_special_tokens
     yield
 
 

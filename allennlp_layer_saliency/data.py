@@ -58,8 +58,8 @@ class Example(NamedTuple):
         As the predictor's model reads it; None if it can't be read.
     text : `str`, optional
         The text itself, where the file holds it as `sentence` or a reader of ours read it.
-    label : `str`, optional
-        The gold label.
+    label : `Any`
+        The gold label, or None: a name, a list of names, or a number.
     error : `str`, optional
         Why it can't be read.
     """
@@ -68,7 +68,7 @@ class Example(NamedTuple):
     id: Any
     instance: Optional[Instance]
     text: Optional[str] = None
-    label: Optional[str] = None
+    label: Any = None
     error: Optional[str] = None
 
 
@@ -127,9 +127,7 @@ class Data(FromParams):
         self.reader = reader
         self.sample = sample
 
-    def examples(
-        self, predictor: Predictor, seed: int = 0, limit: Optional[int] = None
-    ) -> Iterator[Example]:
+    def examples(self, predictor: Predictor, seed: int = 0, limit: Optional[int] = None) -> Iterator[Example]:
         """
         The texts, or those that `sample` draws by the seed, up to a limit.
 

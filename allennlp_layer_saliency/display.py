@@ -84,9 +84,10 @@ def units(text: TextScores) -> List[Unit]:
     # Tokens of no character, such as a mark for the start of a text, go with what comes next.
     waiting: List[int] = []
     latest: Optional[int] = None  # the latest unit that is no special token
-    end, segment = 0, None
+    end = 0
+    segment: Optional[int] = None
     for place, (token, span, own) in enumerate(zip(tokens, text.offsets, text.segments)):
-        if span is None:
+        if span is None or own is None:
             found.append(Unit(plain(token), " ", [place], None))
             continue
         start, stop = span
@@ -186,11 +187,7 @@ def coloured_text(instance: InstanceScores, text: TextScores, indent: str = "") 
 def _printable(text: str) -> str:
     """A terminal obeys control characters: their pictures are shown instead."""
     return "".join(
-        (
-            chr(0x2400 + ord(c))
-            if ord(c) < 32 and c not in "\n\t"
-            else "\ufffd" if c in _CONTROL else c
-        )
+        (chr(0x2400 + ord(c)) if ord(c) < 32 and c not in "\n\t" else "\ufffd" if c in _CONTROL else c)
         for c in text
     )
 

@@ -1,4 +1,4 @@
-"""The output line of a text, which `allennlp predict` and `allennlp saliency run` write, for what reads it."""
+"""The output line of a text, as `allennlp predict` and `allennlp saliency run` write it."""
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
@@ -80,7 +80,7 @@ class InstanceScores(NamedTuple):
     target: Optional[JsonDict]
     lost: Optional[float]
     vocabulary: List[JsonDict]
-    several: Sequence["InstanceScores"]  # type: ignore[misc]  # mypy: no recursive tuples
+    several: Sequence["InstanceScores"]
 
     @property
     def signed(self) -> bool:
@@ -132,25 +132,16 @@ def output_line(content: JsonDict) -> OutputLine:
         gold_label=_named(content.get("gold_label")),
         probability=_probability(content),
         logits=content.get("logits"),
-        instances={
-            name: instance_scores(instance)
-            for name, instance in content.get("saliency", {}).items()
-        },
+        instances={name: instance_scores(instance) for name, instance in content.get("saliency", {}).items()},
     )
 
 
 def instance_scores(content: JsonDict) -> InstanceScores:
     """One explained score, parsed from JSON: the "instance_1" of an explanation."""
     prefix = "grad_input_"
-    several = [
-        instance_scores({**content, "layers": [], **layer}) for layer in content.get("layers", [])
-    ]
+    several = [instance_scores({**content, "layers": [], **layer}) for layer in content.get("layers", [])]
     return InstanceScores(
-        texts=[
-            _text_scores(content, int(key[len(prefix) :]))
-            for key in content
-            if key.startswith(prefix)
-        ],
+        texts=[_text_scores(content, int(key[len(prefix) :])) for key in content if key.startswith(prefix)],
         layer=content.get("layer"),
         target=content.get("target"),
         lost=content.get("lost"),

@@ -50,7 +50,7 @@ KNOW_NUMPY_2 = {"torch": (2, 3), "spacy": (3, 8)}
 def installed_version(package: str) -> Optional[str]:
     """The version of a package, as it is imported or else installed, or None."""
     imported = sys.modules.get(package.replace("-", "_"))
-    if hasattr(imported, "__version__"):
+    if imported is not None and hasattr(imported, "__version__"):
         return imported.__version__
     try:
         return version(package)

@@ -27,18 +27,14 @@ def decoded(predictor: Predictor, **config: Any) -> SaliencyInterpreter:
 
 
 def undecoded(predictor: Predictor, **config: Any) -> SaliencyInterpreter:
-    return interpreter(
-        predictor, type="layer-saliency", **{"aggregation": "gradient-x-input", **config}
-    )
+    return interpreter(predictor, type="layer-saliency", **{"aggregation": "gradient-x-input", **config})
 
 
 def through_predictor(
     predictor: Predictor, lines: List[Dict[str, str]], batch_size: int = 64, **config: Any
 ) -> Callable[[], None]:
     """As `allennlp predict --predictor saliency` runs it, reading and writing lines included."""
-    saliency = SaliencyPredictor(
-        predictor._model, predictor._dataset_reader, config, "text_classifier"
-    )
+    saliency = SaliencyPredictor(predictor._model, predictor._dataset_reader, config, "text_classifier")
 
     def run() -> None:
         for start in range(0, len(lines), batch_size):

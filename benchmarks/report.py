@@ -52,11 +52,7 @@ def claims(results: Dict[str, Any]) -> List[str]:
     """What the project promises, as rows of a table."""
 
     def median(group: str, row: str) -> float:
-        return next(
-            value["median"]
-            for name, value in results[group]["rows"].items()
-            if name.startswith(row)
-        )
+        return next(value["median"] for name, value in results[group]["rows"].items() if name.startswith(row))
 
     floor = median("floor", "decoded, grad-cam") / median("floor", "floor: forward")
     step = median("one step", "integrated") / median("one step", "gradient-x-input")
@@ -97,9 +93,7 @@ def claims(results: Dict[str, Any]) -> List[str]:
             )
         )
         difference = results[group]["largest difference"]
-        rows.append(
-            (f"the same attributions, layer {layer}, relative", "≤ 1e-4", f"{difference:.0e}")
-        )
+        rows.append((f"the same attributions, layer {layer}, relative", "≤ 1e-4", f"{difference:.0e}"))
     memory = results["memory"]
     rows.append(
         (

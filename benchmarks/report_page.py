@@ -19,14 +19,14 @@ from typing import Dict, Iterator, List
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from allennlp.common.util import JsonDict  # noqa: E402
-from allennlp.predictors import Predictor  # noqa: E402
-from selenium import webdriver  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+from allennlp.common.util import JsonDict
+from allennlp.predictors import Predictor
+from selenium import webdriver
+from selenium.webdriver.support.ui import WebDriverWait
 
-import allennlp_layer_saliency  # noqa: E402, F401  registers everything
-from allennlp_layer_saliency.reports.page import to_html  # noqa: E402
-from benchmarks.report import report  # noqa: E402
+import allennlp_layer_saliency  # noqa: F401  registers everything
+from allennlp_layer_saliency.reports.page import to_html
+from benchmarks.report import report
 
 HERE = Path(__file__).parent
 TEXTS, TOKENS = 1000, 50
@@ -61,9 +61,7 @@ def real(seed: int = 0) -> List[JsonDict]:
             text = " ".join(generator.choices(sentences, k=8))
             # Cut where the last of the wanted pieces ends.
             end = tokenizer.tokenize(text)[TOKENS - 2].idx_end
-            lines.append(
-                {"sentence": text[:end], "label": generator.choice(["negative", "positive"])}
-            )
+            lines.append({"sentence": text[:end], "label": generator.choice(["negative", "positive"])})
         found += predictor.predict_batch_json(lines)
     return json.loads(json.dumps(found))
 
@@ -132,9 +130,7 @@ def browser() -> webdriver.Chrome:
     options.binary_location = shutil.which("chromium") or ""
     for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
         options.add_argument(flag)
-    return webdriver.Chrome(
-        options=options, service=webdriver.ChromeService(shutil.which("chromedriver"))
-    )
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
 
 
 def measure(explanations: List[JsonDict], rounds: int) -> Dict[str, float]:
@@ -148,7 +144,7 @@ def measure(explanations: List[JsonDict], rounds: int) -> Dict[str, float]:
             driver = browser()
             try:
                 driver.get(path.as_uri())
-                WebDriverWait(driver, 60).until(lambda _: driver.execute_script(READY))
+                WebDriverWait(driver, 60).until(lambda d: d.execute_script(READY))
                 found["ready"].append(driver.execute_script(READY) / 1000)
                 found["first paint"].append(driver.execute_script(FIRST_PAINT) / 1000)
                 slides = [driver.execute_async_script(SLIDE) / 1000 for _ in range(5)]

@@ -19,16 +19,16 @@ from typing import Any, Callable, Dict, List
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import allennlp.version  # noqa: E402
-import captum  # noqa: E402
-import torch  # noqa: E402
-import transformers  # noqa: E402
-from allennlp.interpret.saliency_interpreters import SaliencyInterpreter  # noqa: E402
-from allennlp.predictors import Predictor  # noqa: E402
+import allennlp.version
+import captum
+import torch
+import transformers
+from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
+from allennlp.predictors import Predictor
 
-from allennlp_layer_saliency.core.aggregation import grad_cam  # noqa: E402
-from allennlp_layer_saliency.models.batching import MAX_PIECES  # noqa: E402
-from benchmarks.explainers import (  # noqa: E402
+from allennlp_layer_saliency.core.aggregation import grad_cam
+from allennlp_layer_saliency.models.batching import MAX_PIECES
+from benchmarks.explainers import (
     BATCH,
     Bare,
     Head,
@@ -38,9 +38,9 @@ from benchmarks.explainers import (  # noqa: E402
     through_predictor,
     undecoded,
 )
-from benchmarks.models import classifier, save_language_model, sst2_lengths, texts  # noqa: E402
-from benchmarks.report import report  # noqa: E402
-from benchmarks.timing import Row, interleaved  # noqa: E402
+from benchmarks.models import classifier, save_language_model, sst2_lengths, texts
+from benchmarks.report import report
+from benchmarks.timing import Row, interleaved
 
 HERE = Path(__file__).parent
 AGGREGATIONS: Dict[str, Dict[str, Any]] = {
@@ -84,9 +84,7 @@ def the_floor(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any]:
         ),
         "floor: the same, head on all positions": Row(lambda: floor(bare.mask), len(lines)),
         "decoded, grad-cam": explain(decoded(predictor, decoded_top_k=0, **settings), lines),
-        "decoded, gradient-x-input (all positions have weight)": explain(
-            decoded(predictor, **BATCH), lines
-        ),
+        "decoded, gradient-x-input (all positions have weight)": explain(decoded(predictor, **BATCH), lines),
         "decoded, grad-cam, 10 decoded words each": explain(decoded(predictor, **settings), lines),
         "undecoded, grad-cam": explain(undecoded(predictor, **settings), lines),
         "projected gradient": explain(
@@ -110,23 +108,13 @@ def built_ins(
     some = by_length[step // 2 :: step]
     rows = {
         "decoded-layer-saliency": Row(
-            through_predictor(
-                predictor, lines, type="decoded-layer-saliency", decoded_top_k=0, **ours
-            ),
+            through_predictor(predictor, lines, type="decoded-layer-saliency", decoded_top_k=0, **ours),
             len(lines),
         ),
-        "layer-saliency": Row(
-            through_predictor(predictor, lines, type="layer-saliency", **ours), len(lines)
-        ),
-        "simple-gradient": Row(
-            through_predictor(predictor, some, type="simple-gradient"), len(some)
-        ),
-        "integrated-gradient": Row(
-            through_predictor(predictor, some, type="integrated-gradient"), len(some)
-        ),
-        "smooth-gradient": Row(
-            through_predictor(predictor, some, type="smooth-gradient"), len(some)
-        ),
+        "layer-saliency": Row(through_predictor(predictor, lines, type="layer-saliency", **ours), len(lines)),
+        "simple-gradient": Row(through_predictor(predictor, some, type="simple-gradient"), len(some)),
+        "integrated-gradient": Row(through_predictor(predictor, some, type="integrated-gradient"), len(some)),
+        "smooth-gradient": Row(through_predictor(predictor, some, type="smooth-gradient"), len(some)),
     }
     return {"rows": interleaved("built-ins", rows, rounds)}
 
@@ -167,16 +155,12 @@ def paths(predictor: Predictor, layer: int, rounds: int) -> Dict[str, Any]:
         bare,
         "LayerIntegratedGradients",
         layer,
-        baselines=torch.where(
-            (bare.ids == 0) | (bare.ids == 2), bare.ids, torch.full_like(bare.ids, 4)
-        ),
+        baselines=torch.where((bare.ids == 0) | (bare.ids == 2), bare.ids, torch.full_like(bare.ids, 4)),
         n_steps=STEPS,
         method="gausslegendre",
         internal_batch_size=together,
     )
-    ours = undecoded(
-        predictor, layer=layer, aggregation={"type": "integrated-gradients", "steps": STEPS}
-    )
+    ours = undecoded(predictor, layer=layer, aggregation={"type": "integrated-gradients", "steps": STEPS})
     steps = Bare(predictor, lines * together)
     state = steps.lower(layer)
 
@@ -203,9 +187,7 @@ def captums(predictor: Predictor, rounds: int) -> Dict[str, Any]:
     lines = texts([128] * 8)
     bare = Bare(predictor, lines)
     rows = {
-        "Captum's LayerGradientXActivation": Row(
-            captum_of(bare, "LayerGradientXActivation", 9), len(lines)
-        ),
+        "Captum's LayerGradientXActivation": Row(captum_of(bare, "LayerGradientXActivation", 9), len(lines)),
         "gradient-x-input, undecoded": explain(undecoded(predictor, layer=9), lines),
         "Captum's LayerGradCam": Row(captum_of(bare, "LayerGradCam", 9), len(lines)),
         "grad-cam, undecoded": explain(

@@ -45,9 +45,7 @@ def write_config(folder: Path, texts: int, **other: Any) -> Path:
 
 def start(config: Path, output: Path, *flags: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "allennlp", "saliency", "run", str(config), "-s", str(output)]
-    return subprocess.Popen(
-        [*command, *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    return subprocess.Popen([*command, *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def digests(output: Path) -> Dict[str, str]:
@@ -97,9 +95,7 @@ def undisturbed(config: Path, output: Path) -> Moments:
     return Moments(loaded - began, time.monotonic() - loaded)
 
 
-def kill_drivers(
-    config: Path, output: Path, kills: int, moments: Moments, generator: random.Random
-) -> int:
+def kill_drivers(config: Path, output: Path, kills: int, moments: Moments, generator: random.Random) -> int:
     """Kill a run so often, with and without workers, then let it finish; how often it was killed."""
     for killed in range(kills):
         driver = start(config, output, *(("--workers", "2") if killed % 2 else ()))
@@ -112,9 +108,7 @@ def kill_drivers(
     return kills
 
 
-def kill_workers(
-    config: Path, output: Path, kills: int, moments: Moments, generator: random.Random
-) -> int:
+def kill_workers(config: Path, output: Path, kills: int, moments: Moments, generator: random.Random) -> int:
     """
     Kill workers of one run so often; how often that was possible before it finished. Not two in a row that
     load the model: after three of these the run gives up, as it should.

@@ -36,9 +36,7 @@ def rate(folder: Path, texts: int, threads: int, flags: List[str]) -> float:
     """Texts per second between the fourth shard's writing and the last's."""
     config = write_config(folder, texts, threads=threads)
     assert start(config, folder / "out", *flags).wait() == 0
-    written = sorted(
-        path.stat().st_mtime for path in (folder / "out" / "explanations").rglob("*.jsonl")
-    )
+    written = sorted(path.stat().st_mtime for path in (folder / "out" / "explanations").rglob("*.jsonl"))
     # Until then some worker may still load the model.
     return 64 * (len(written) - 4) / (written[-1] - written[3])
 

@@ -20,8 +20,8 @@ def lap(name: str) -> None:
     start = now
 
 
-import allennlp.interpret  # noqa: E402, F401
-import allennlp.models  # noqa: E402, F401
+import allennlp.interpret  # noqa: E402
+import allennlp.models  # noqa: E402
 import allennlp.predictors  # noqa: E402
 import allennlp_models.lm  # noqa: E402, F401
 
@@ -37,9 +37,7 @@ import_plugins()
 lap("AllenNLP's search for plugins")
 predictor = allennlp.predictors.Predictor.from_path("fixtures/sst2-classifier.tar.gz")
 lap("load the archive (AllenNLP)")
-interpreter = SaliencyInterpreter.from_params(
-    Params({"type": "decoded-layer-saliency"}), predictor=predictor
-)
+interpreter = SaliencyInterpreter.from_params(Params({"type": "decoded-layer-saliency"}), predictor=predictor)
 lap("make the interpreter, its LM head read from disk (ours)")
 interpreter.saliency_interpret_from_json({"sentence": "the story is not good ."})
 lap("first explanation (ours)")

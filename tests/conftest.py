@@ -6,20 +6,20 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
-from pathlib import Path  # noqa: E402
-from typing import Any, Callable, Dict, List, Union  # noqa: E402
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Union
 
-import allennlp_models.pair_classification  # noqa: E402, F401
-import pytest  # noqa: E402
-import torch  # noqa: E402
-import transformers  # noqa: E402
+import allennlp_models.pair_classification  # noqa: F401
+import pytest
+import torch
+import transformers
 from allennlp.common import (
-    Params,  # noqa: E402
-    cached_transformers,  # noqa: E402
+    Params,
+    cached_transformers,
 )
-from allennlp.data import DatasetReader, Vocabulary  # noqa: E402
-from allennlp.models import Model  # noqa: E402
-from allennlp.predictors import Predictor  # noqa: E402
+from allennlp.data import DatasetReader, Vocabulary
+from allennlp.models import Model
+from allennlp.predictors import Predictor
 from tokenizers import (
     Tokenizer,
     decoders,
@@ -27,8 +27,8 @@ from tokenizers import (
     pre_tokenizers,
     processors,
     trainers,
-)  # noqa: E402
-from transformers import (  # noqa: E402
+)
+from transformers import (
     BertConfig,
     BertForMaskedLM,
     BertTokenizerFast,
@@ -37,8 +37,8 @@ from transformers import (  # noqa: E402
     RobertaTokenizerFast,
 )
 
-import allennlp_layer_saliency  # noqa: E402, F401
-from allennlp_layer_saliency.models.huggingface.loading import is_own_hook  # noqa: E402
+import allennlp_layer_saliency  # noqa: F401
+from allennlp_layer_saliency.models.huggingface.loading import is_own_hook
 
 # Standard error is compared.
 transformers.utils.logging.disable_progress_bar()
@@ -189,9 +189,7 @@ def model_config(model_name: str, hidden_size: int = HIDDEN_SIZE) -> Dict[str, A
         "type": "basic_classifier",
         "namespace": "tags",
         "text_field_embedder": {
-            "token_embedders": {
-                "tokens": {"type": "pretrained_transformer", "model_name": model_name}
-            }
+            "token_embedders": {"tokens": {"type": "pretrained_transformer", "model_name": model_name}}
         },
         "seq2vec_encoder": {"type": "cls_pooler", "embedding_dim": hidden_size},
     }

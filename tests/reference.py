@@ -70,12 +70,9 @@ def rows_of_a(
     return rows
 
 
-def scores(
-    received: Dict[int, float], ids: List[int], special: set, special_tokens: str
-) -> List[float]:
+def scores(received: Dict[int, float], ids: List[int], special: set, special_tokens: str) -> List[float]:
     return [
-        0.0 if special_tokens != "keep" and v in special else received.get(v, 0.0) / ids.count(v)
-        for v in ids
+        0.0 if special_tokens != "keep" and v in special else received.get(v, 0.0) / ids.count(v) for v in ids
     ]
 
 

@@ -24,17 +24,14 @@ def run(code, *flags, **environment):
     done = subprocess.run(
         [sys.executable, "-W", "ignore", *flags, "-c", code],
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
+        capture_output=True,
+        text=True,
     )
     return done.returncode, done.stdout.strip(), (done.stderr.strip().splitlines() or [""])[-1]
 
 
 # Starts Python without the .pth file's line.
-WITHOUT = (
-    "import sys; sys.meta_path[:] = [f for f in sys.meta_path if type(f).__name__ != 'Hook']; "
-)
+WITHOUT = "import sys; sys.meta_path[:] = [f for f in sys.meta_path if type(f).__name__ != 'Hook']; "
 ONLY = (
     "import allennlp_compatibility as a, allennlp_compatibility.mends as m; a.install(); "
     "m.MENDS = {k: v for k, v in m.MENDS.items() if k != %r}; "
@@ -106,10 +103,7 @@ def test_what_is_lent_is_taken_back():
 
 
 def test_other_programs_load_nothing_of_it_but_the_hook():
-    code = (
-        "import sys, transformers; "
-        "print([name for name in sys.modules if name.startswith('allennlp')])"
-    )
+    code = "import sys, transformers; " "print([name for name in sys.modules if name.startswith('allennlp')])"
     assert run("import allennlp_compatibility; " + code) == (0, "['allennlp_compatibility']", "")
 
 
@@ -123,9 +117,7 @@ def test_it_can_be_switched_off():
 def test_switched_off_the_plugins_last_line_says_what_is_wrong():
     status, _, last = run("import allennlp_layer_saliency", ALLENNLP_COMPATIBILITY="off")
     assert status == 1
-    assert last.startswith(
-        f"ImportError: transformers {transformers.__version__} does not work with"
-    )
+    assert last.startswith(f"ImportError: transformers {transformers.__version__} does not work with")
 
 
 def test_a_command_for_pythons_that_read_no_pth_files():

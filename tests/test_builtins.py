@@ -25,9 +25,7 @@ LINE = {"sentence": SENTENCES[0]}
 
 
 def explain(predictor, name, line=LINE, **settings):
-    interpreter = SaliencyInterpreter.from_params(
-        Params({"type": name, **settings}), predictor=predictor
-    )
+    interpreter = SaliencyInterpreter.from_params(Params({"type": name, **settings}), predictor=predictor)
     return interpreter.saliency_interpret_from_json(line)["instance_1"]
 
 
@@ -152,9 +150,7 @@ def test_an_exception_leaves_the_flags_as_they_were(predictor):
 
 @pytest.mark.parametrize("name", BUILTINS)
 def test_a_model_without_a_text_field_embedder(name, tmp_path):
-    predictor, lines = rows.plain_classifier("RobertaForSequenceClassification", "roberta")(
-        tmp_path
-    )
+    predictor, lines = rows.plain_classifier("RobertaForSequenceClassification", "roberta")(tmp_path)
     # First, since the built-ins leave their hooks behind when they fail.
     assert any(ours(predictor, lines[0])["grad_input_1"])
     with pytest.raises(ValueError, match="TextFieldEmbedder"):
@@ -237,9 +233,7 @@ def test_more_than_nine_texts(predictor):
         for i, text in enumerate(texts)
     }
     many = type(predictor)(model, reader)
-    interpreter = SaliencyInterpreter.from_params(
-        Params({"type": "layer-saliency"}), predictor=many
-    )
+    interpreter = SaliencyInterpreter.from_params(Params({"type": "layer-saliency"}), predictor=many)
     (out,) = interpreter.saliency_interpret_batch_instance([Instance(fields)])
     lengths = [len(out["instance_1"][f"grad_input_{n}"]) for n in range(1, 12)]
     assert lengths == [n + 2 for n in range(1, 12)]
@@ -276,9 +270,7 @@ def test_tags_other_than_bioul(tags, tmp_path):
     index = predictor._model.vocab.get_token_index(tags[1], "labels")
     with torch.no_grad():  # so that every word is tagged with it
         predictor._model.tag_projection_layer._module.bias[index] = 99.0
-    interpreter = SaliencyInterpreter.from_params(
-        Params({"type": "simple-gradient"}), predictor=predictor
-    )
+    interpreter = SaliencyInterpreter.from_params(Params({"type": "simple-gradient"}), predictor=predictor)
     if "B-PER" in tags:
         with pytest.raises(IndexError):
             interpreter.saliency_interpret_from_json(lines[0])
@@ -290,6 +282,4 @@ def test_tags_other_than_bioul(tags, tmp_path):
 def test_the_embedding_layer_may_be_frozen(roberta_folder):
     config = model_config(roberta_folder)
     config["text_field_embedder"]["token_embedders"]["tokens"]["train_parameters"] = False
-    assert ours(build_predictor(roberta_folder, model=config)) == ours(
-        build_predictor(roberta_folder)
-    )
+    assert ours(build_predictor(roberta_folder, model=config)) == ours(build_predictor(roberta_folder))

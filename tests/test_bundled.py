@@ -29,13 +29,11 @@ def predict(source, output, configuration, folder=ROOT):
         + ["--batch-size", "32", "--output-file", str(output)],
         cwd=folder,
         stderr=subprocess.PIPE,
-        universal_newlines=True,
+        text=True,
     )
     assert result.returncode == 0, result.stderr
     text = output.read_text(encoding="utf-8")
-    return [
-        json.loads(line, parse_constant=pytest.fail) for line in text.splitlines()
-    ], result.stderr
+    return [json.loads(line, parse_constant=pytest.fail) for line in text.splitlines()], result.stderr
 
 
 def check(sentences, lines):
@@ -81,9 +79,7 @@ def test_all_development_sentences(tmp_path):
     check([text.strip() for text, _ in rows], lines)
     assert len(lines) == 872
     gold = {"0": "negative", "1": "positive"}
-    accuracy = sum(line["label"] == gold[label] for line, (_, label) in zip(lines, rows)) / len(
-        rows
-    )
+    accuracy = sum(line["label"] == gold[label] for line, (_, label) in zip(lines, rows)) / len(rows)
     assert accuracy >= 0.82
 
 
@@ -108,9 +104,7 @@ def test_positions_of_the_fine_tuned_model_decode_to_their_own_words(tmp_path):
         instance = line["saliency"]["instance_1"]
         layer = instance["layers"][3]
         assert layer["layer"] == 3
-        for token, span, decoded in zip(
-            instance["tokens_1"], instance["offsets_1"], layer["decoded_1"]
-        ):
+        for token, span, decoded in zip(instance["tokens_1"], instance["offsets_1"], layer["decoded_1"]):
             if span is not None:
                 own.append(token in [item["token"] for item in decoded])
     assert sum(own) / len(own) >= 0.8

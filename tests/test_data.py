@@ -10,12 +10,8 @@ from allennlp_layer_saliency.data import Data, parsed
 @pytest.fixture
 def lines(tmp_path):
     path = tmp_path / "data.jsonl"
-    content = [
-        json.dumps({"sentence": f"good film {i}", "id": f"t{i}", "label": i}) for i in range(9)
-    ]
-    path.write_bytes(
-        "\n\n".join(content).encode() + b'\n[1]\n{"sentence": "\xff"}\n{"text": "a"}\nnull\n'
-    )
+    content = [json.dumps({"sentence": f"good film {i}", "id": f"t{i}", "label": i}) for i in range(9)]
+    path.write_bytes("\n\n".join(content).encode() + b'\n[1]\n{"sentence": "\xff"}\n{"text": "a"}\nnull\n')
     return str(path)
 
 

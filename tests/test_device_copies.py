@@ -16,8 +16,8 @@ from tests.conftest import ROOT
 
 if int(torch.__version__.split(".")[0]) < 2:
     pytest.skip("before torch 2 such calls can't be counted", allow_module_level=True)
-from torch.overrides import TorchFunctionMode  # noqa: E402
-from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 LINES = [{"sentence": "a good film ."}, {"sentence": "too long , but the ending is wonderful ."}]
 WAITING = ("_local_scalar_dense", "nonzero", "equal", "is_nonzero", "lift_fresh", "masked_select")

@@ -1,3 +1,4 @@
+import io
 from html.parser import HTMLParser
 
 import pytest
@@ -95,7 +96,7 @@ def test_several_layers_and_none():
 
 
 def test_in_a_terminal():
-    console = Console(width=60, record=True, file=open("/dev/null", "w"))
+    console = Console(width=60, record=True, file=io.StringIO())
     console.print(display.Explanation(instance_1=ENTRY))
     assert f"{EVIL} able" in console.export_text()
 
@@ -109,7 +110,5 @@ def test_all_zero_scores_have_no_colour():
 def test_an_interpreter_gives_it(predictor):
     from allennlp_layer_saliency.interpreters import LayerSaliency
 
-    explanation = LayerSaliency(predictor, layer=1).saliency_interpret_from_json(
-        {"sentence": "a good film"}
-    )
+    explanation = LayerSaliency(predictor, layer=1).saliency_interpret_from_json({"sentence": "a good film"})
     assert isinstance(explanation, dict) and "film" in explanation._repr_html_()

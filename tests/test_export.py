@@ -86,9 +86,7 @@ def build_outputs(predictor, type, **settings):
         predictor_arguments={"interpreter": {"type": type, **settings}},
     )
     labels = ["negative", "positive"]
-    lines = [
-        {"sentence": sentence, "label": labels[i % 2]} for i, sentence in enumerate(SENTENCES[:5])
-    ]
+    lines = [{"sentence": sentence, "label": labels[i % 2]} for i, sentence in enumerate(SENTENCES[:5])]
     lines[3].pop("label")
     lines[2] = {"sentence": ""}
     return json.loads(json.dumps(saliency.predict_batch_json(lines)))

@@ -45,8 +45,7 @@ def explained(predictor, config, lines):
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
 def test_scores_are_those_of_the_cpu(predictors, lines, path):
     cpu, gpu = (
-        explained(predictors[device], Params.from_file(str(path)).as_dict(), lines)
-        for device in (-1, 0)
+        explained(predictors[device], Params.from_file(str(path)).as_dict(), lines) for device in (-1, 0)
     )
     for got, expected in zip(gpu, cpu):
         assert got["signed_1"] == pytest.approx(expected["signed_1"], abs=1e-4)
@@ -85,6 +84,4 @@ def test_memory_that_runs_out(predictors, lines):
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert interpreter.texts.budget.pieces < pieces
     for result in found:
-        assert result["instance_1"]["signed_1"] == pytest.approx(
-            alone["instance_1"]["signed_1"], abs=1e-4
-        )
+        assert result["instance_1"]["signed_1"] == pytest.approx(alone["instance_1"]["signed_1"], abs=1e-4)

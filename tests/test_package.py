@@ -44,9 +44,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
 def test_its_metadata_pins_what_allennlp_leaves_open(wheel):
     (name,) = [name for name in wheel.namelist() if name.endswith("METADATA")]
     lines = [line.split(": ", 1) for line in wheel.read(name).decode().splitlines() if ": " in line]
-    required = {
-        r.name: r.specifier for r in (Requirement(v) for k, v in lines if k == "Requires-Dist")
-    }
+    required = {r.name: r.specifier for r in (Requirement(v) for k, v in lines if k == "Requires-Dist")}
     assert required["allennlp"] == required["allennlp-models"] == SpecifierSet("==2.10.1")
     assert required["numpy"] == SpecifierSet("<2")
     assert required["setuptools"] == SpecifierSet("<81")
@@ -73,6 +71,6 @@ def test_the_plugin_works_outside_the_checkout(tmp_path, roberta_folder):
         },
         stdout=subprocess.PIPE,
         check=True,
-        universal_newlines=True,
+        text=True,
     )
     assert result.stdout.splitlines()[-1] == "SaliencyPredictor"

@@ -51,9 +51,7 @@ def test_what_is_later_than_tested_is_warned_of_once(caplog):
         ({"torch": "2.15.0", "spacy": "3.7.5"}, "numpy", "2.4.6", "numpy<2"),
     ],
 )
-def test_what_does_not_is_named_with_the_version_found_and_the_one_wanted(
-    lane, package, version, wanted
-):
+def test_what_does_not_is_named_with_the_version_found_and_the_one_wanted(lane, package, version, wanted):
     with pytest.raises(ImportError) as error:
         check_requirements({**lane, package: version}.get, lambda module: True, mended=False)
     assert str(error.value).startswith(f"{package} {version} does not work with AllenNLP 2.10.1")
@@ -82,7 +80,7 @@ def test_it_comes_before_allennlp_breaks(tmp_path):
             "ALLENNLP_COMPATIBILITY": "off",
         },
         stderr=subprocess.PIPE,
-        universal_newlines=True,
+        text=True,
     )
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].startswith(

@@ -70,9 +70,7 @@ def test_random_inputs(archive, name, monkeypatch):
     @given(st.lists(TEXTS, min_size=10, max_size=10))
     def check(texts):
         lines = [predictor.load_line(json.dumps({"sentence": text})) for text in texts]
-        outputs = [
-            json.loads(predictor.dump_line(out)) for out in predictor.predict_batch_json(lines)
-        ]
+        outputs = [json.loads(predictor.dump_line(out)) for out in predictor.predict_batch_json(lines)]
         assert len(outputs) == len(texts)
         for text, output in zip(texts, outputs):
             if "error" in output:
@@ -114,9 +112,7 @@ def random_value(numbers, depth=0):
     nested = [random_value(numbers, depth + 1) for _ in range(numbers.randrange(3 - depth))]
     return numbers.choice(
         [
-            json.dumps(
-                numbers.choice(["good film", "", "  ", "\u0130 b", "<s>", "\x00", "\U0001f600"])
-            ),
+            json.dumps(numbers.choice(["good film", "", "  ", "\u0130 b", "<s>", "\x00", "\U0001f600"])),
             json.dumps("good film"),
             numbers.choice(["1e999", "-1e999", "NaN", "-Infinity", "0.1", "1e-999"]),
             str(numbers.randrange(-(10**30), 10**30)),
@@ -132,9 +128,7 @@ def random_line(numbers):
     if numbers.random() < 0.03:
         return numbers.choice([random_value(numbers), "[" * 2_000, "{", "good film"])
     keys = ["sentence", *numbers.choices(["id", "label", "sentence", "text", "premise"], k=2)]
-    values = [
-        json.dumps("a good film") if numbers.random() < 0.3 else random_value(numbers) for _ in keys
-    ]
+    values = [json.dumps("a good film") if numbers.random() < 0.3 else random_value(numbers) for _ in keys]
     return "{" + ", ".join(f'"{key}": {value}' for key, value in zip(keys, values)) + "}"
 
 

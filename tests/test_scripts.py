@@ -11,9 +11,8 @@ def find_python(tmp_path, **environment):
         [shutil.which("bash"), "-c", ". scripts/environment.sh; find_python $VERSIONS"],
         cwd=ROOT,
         env={"PATH": str(tmp_path), "HOME": str(tmp_path), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
+        capture_output=True,
+        text=True,
     )
 
 
@@ -55,6 +54,4 @@ def test_a_python_that_the_user_names(tmp_path):
     assert find_python(tmp_path, PYTHON=sys.executable).stdout.strip() == sys.executable
     refused = find_python(tmp_path, PYTHON=os.devnull)
     assert refused.returncode == 1
-    assert refused.stderr.startswith(
-        "PYTHON=/dev/null is not one of Python 3.10 3.9 3.8 3.13 3.12 3.11"
-    )
+    assert refused.stderr.startswith("PYTHON=/dev/null is not one of Python 3.10 3.9 3.8 3.13 3.12 3.11")

@@ -19,9 +19,7 @@ SETTINGS = {"type": "layer-saliency", "layer": 1, "aggregation": "gradient-x-inp
 
 
 def explained(predictor: Predictor, line, inner="text_classifier"):
-    explaining = SaliencyPredictor(
-        predictor._model, predictor._dataset_reader, SETTINGS, inner=inner
-    )
+    explaining = SaliencyPredictor(predictor._model, predictor._dataset_reader, SETTINGS, inner=inner)
     (output,) = explaining.outputs([line])
     return output
 

@@ -98,6 +98,4 @@ def archive(
             include_in_archive=[FOLDER],
         )
         os.replace(made, target)
-    print(
-        f"{output}: {type(classifier).__name__}, labels {list(classifier.config.id2label.values())}"
-    )
+    print(f"{output}: {type(classifier).__name__}, labels {list(classifier.config.id2label.values())}")

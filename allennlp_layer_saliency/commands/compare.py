@@ -126,9 +126,7 @@ class CompareExperiment(Experiment):
                 bar.update(len(window))
         if "randomisation" in self.metrics and saved.randomisation is None:
             first = self.data.examples(inner, self.seed, self.limit)
-            saved.add_randomisation(
-                comparison.randomisation(list(islice(first, self.randomisation_texts)))
-            )
+            saved.add_randomisation(comparison.randomisation(list(islice(first, self.randomisation_texts))))
         return summary(saved.records(), saved.randomisation or {}, self.reference, self.seed)
 
 

@@ -64,17 +64,14 @@ class LayersExperiment(Experiment):
         predictor = inner_predictor(archive.model, archive.validation_dataset_reader, self.inner)
         target_type(archive.model)  # refuses what can't be explained
         texts = TextReader(predictor, self.transformer)
-        heads = {
-            name: head.load(texts.transformer, texts.tokenizer)
-            for name, head in self.lm_heads.items()
-        }
+        heads = {name: head.load(texts.transformer, texts.tokenizer) for name, head in self.lm_heads.items()}
         skipped = []
 
         def prepared() -> Iterator[Prepared]:
             for example in self.data.examples(predictor, self.seed, self.limit):
                 try:
                     if example.instance is None:
-                        raise ConfigurationError(example.error)
+                        raise ConfigurationError(str(example.error))
                     yield texts.prepare([example.instance])
                 except ConfigurationError as error:
                     skipped.append({"text": example.number, "error": str(error)})

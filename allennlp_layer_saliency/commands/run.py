@@ -54,9 +54,7 @@ class RunExperiment(Experiment):
                 )
         check_at_least_one(shard_size=shard_size, threads=threads)
         if format not in FORMATS:
-            raise ConfigurationError(
-                f"format: one of {', '.join(FORMATS)} is wanted; got {format!r}"
-            )
+            raise ConfigurationError(f"format: one of {', '.join(FORMATS)} is wanted; got {format!r}")
         if format == "parquet":
             pyarrow_parquet()
         # A file's content, so that what has changed in it is noticed.
@@ -117,9 +115,7 @@ def run(
         raise ConfigurationError("give workers GPUs by --gpus-per-worker, not by --cuda-device")
     experiment = RunExperiment.read(config, limit=limit, shard_size=shard_size)
     known = experiment.known()
-    with RunFolder(
-        output, list(experiment.interpreters), experiment.format, known, force
-    ) as folder:
+    with RunFolder(output, list(experiment.interpreters), experiment.format, known, force) as folder:
         try:
             if not folder.finished:
                 wanted = Settings(

@@ -35,21 +35,15 @@ class SaliencyCommand(Subcommand):
         command.add_argument(
             "-o", "--output", default="model.tar.gz", help="the archive (default: model.tar.gz)"
         )
-        command.add_argument(
-            "-f", "--force", action="store_true", help="overwrite the archive if it exists"
-        )
-        command.add_argument(
-            "--max-length", type=int, help="cut longer texts to so many word pieces"
-        )
+        command.add_argument("-f", "--force", action="store_true", help="overwrite the archive if it exists")
+        command.add_argument("--max-length", type=int, help="cut longer texts to so many word pieces")
         command.add_argument(
             "--base",
             help="the language model it was fine-tuned from, where the folder does not say so",
         )
         command.set_defaults(
             func=_worker(
-                lambda args: archive(
-                    args.folder, args.output, args.force, args.max_length, args.base
-                )
+                lambda args: archive(args.folder, args.output, args.force, args.max_length, args.base)
             )
         )
 
@@ -91,13 +85,9 @@ class SaliencyCommand(Subcommand):
         )
         command = commands.add_parser("report", description=description, help=description)
         command.add_argument("paths", nargs="+", help="a folder, or files of explanations")
-        command.add_argument(
-            "-o", "--output", default="report.html", help="the page (default: report.html)"
-        )
+        command.add_argument("-o", "--output", default="report.html", help="the page (default: report.html)")
         command.add_argument("-f", "--force", action="store_true", help="overwrite the page")
-        command.set_defaults(
-            func=_worker(lambda args: page.write(args.paths, args.output, args.force))
-        )
+        command.set_defaults(func=_worker(lambda args: page.write(args.paths, args.output, args.force)))
         return subparser
 
 

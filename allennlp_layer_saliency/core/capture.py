@@ -265,9 +265,7 @@ def mixed(
     return lower
 
 
-def _all_batch_major(
-    tensors: Dict[int, List[Tensor]], taps: Mapping[int, Tap]
-) -> Dict[int, List[Tensor]]:
+def _all_batch_major(tensors: Dict[int, List[Tensor]], taps: Mapping[int, Tap]) -> Dict[int, List[Tensor]]:
     return {
         layer: [_batch_major(tensor.detach(), taps[layer]) for tensor in of_layer]
         for layer, of_layer in tensors.items()

@@ -73,7 +73,7 @@ def decode(
     hidden_states: Tensor,
     weights: Tensor,
     token_ids: Tensor,
-    decoded: Tuple[Tensor, Tensor],
+    decoded: Tuple[Tensor, ...],
     receiving: Tensor,
     tau: Optional[int] = 10,
     normalise: str = "input",
@@ -93,7 +93,7 @@ def decode(
         on it.
     token_ids : `torch.Tensor`
         t. Shape: (batch, positions).
-    decoded : `Tuple[torch.Tensor, torch.Tensor]`
+    decoded : `Tuple[torch.Tensor, ...]`
         Instances and positions of what is to be decoded, as `Tensor.nonzero` gives them; no padding.
     receiving : `torch.Tensor`
         Shape: (batch, positions). True where a position's piece may receive saliency; never at padding.

@@ -130,8 +130,7 @@ def integrated_gradients(
         at_baseline, _ = at.resume(at.hidden_states - difference, False)
     weights = [(difference * mean).sum(-1) for mean in means]
     return [
-        Weights(s, completeness_gap=y - y_b - s.sum(1))
-        for s, y, y_b in zip(weights, at.scores, at_baseline)
+        Weights(s, completeness_gap=y - y_b - s.sum(1)) for s, y, y_b in zip(weights, at.scores, at_baseline)
     ]
 
 
@@ -156,9 +155,7 @@ def quadrature(steps: int, rule: str) -> List[Tuple[float, float]]:
     return list(zip(((points + 1) / 2).tolist(), (weights / 2).tolist()))
 
 
-def smooth_gradient(
-    at: LayerState, g: Pointwise, samples: int, noise: float, seed: int
-) -> List[Weights]:
+def smooth_gradient(at: LayerState, g: Pointwise, samples: int, noise: float, seed: int) -> List[Weights]:
     """
     s = the mean of g over h_l plus Gaussian noise (Smilkov et al., 2017).
 
@@ -191,10 +188,7 @@ def smooth_gradient(
         states = at.hidden_states + deviation * torch.stack(drawn)
         _, gradients = at.resume(states.flatten(0, 1), True)
         mask = at.mask.repeat(copies, 1)
-        parts = [
-            g(states.flatten(0, 1), d, mask).reshape(copies, *at.mask.shape).sum(0)
-            for d in gradients
-        ]
+        parts = [g(states.flatten(0, 1), d, mask).reshape(copies, *at.mask.shape).sum(0) for d in gradients]
         sums = [total + part for total, part in zip(sums, parts)] if sums else parts
     return [Weights(total / samples) for total in sums]
 

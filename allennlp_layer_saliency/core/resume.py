@@ -117,7 +117,7 @@ def _skipped(
                 stack.callback(setattr, module, "forward", own[module])
             else:
                 stack.callback(delattr, module, "forward")
-            module.forward = instead(module)  # type: ignore[assignment]
+            module.forward = instead(module)
         yield
 
 

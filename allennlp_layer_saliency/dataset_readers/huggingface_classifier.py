@@ -65,9 +65,7 @@ class HuggingFaceClassifierReader(DatasetReader):
             raise ConfigurationError(f"huggingface-classifier: {error}") from error
         self._use(tokenizer, max_length, problem_type)
 
-    def _use(
-        self, tokenizer: PreTrainedTokenizerBase, max_length: Optional[int], problem_type: str
-    ) -> None:
+    def _use(self, tokenizer: PreTrainedTokenizerBase, max_length: Optional[int], problem_type: str) -> None:
         least = tokenizer.num_special_tokens_to_add(pair=False) + 1
         if max_length is not None and (type(max_length) is not int or max_length < least):
             raise ConfigurationError(
@@ -87,7 +85,7 @@ class HuggingFaceClassifierReader(DatasetReader):
             f"archive --max-length {room}`"
         )
 
-    def text_to_instance(  # type: ignore
+    def text_to_instance(
         self,
         text: str,
         second_text: Optional[str] = None,
@@ -140,9 +138,7 @@ class HuggingFaceClassifierReader(DatasetReader):
             try:
                 return TensorField(torch.tensor(label, dtype=torch.float))
             except (TypeError, ValueError) as error:
-                raise ConfigurationError(
-                    f"a regression's label must be a number; got {label!r}"
-                ) from error
+                raise ConfigurationError(f"a regression's label must be a number; got {label!r}") from error
         if isinstance(label, list):
             return MultiLabelField([str(name) for name in label], label_namespace="labels")
         return LabelField(str(label))
@@ -167,9 +163,7 @@ class HuggingFaceClassifierReader(DatasetReader):
                 if not line.strip():
                     continue
                 entry = json.loads(line)
-                first = next(
-                    (entry[key] for key in ("sentence", "text", "premise") if key in entry), None
-                )
+                first = next((entry[key] for key in ("sentence", "text", "premise") if key in entry), None)
                 if first is None:
                     raise ConfigurationError(
                         f"{file_path}, line {number}: a sentence, text or premise is wanted; there is "
@@ -194,9 +188,7 @@ class InMemoryReader(HuggingFaceClassifierReader):
         If `max_length` has no room for a word piece.
     """
 
-    def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, max_length: Optional[int] = None
-    ) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: Optional[int] = None) -> None:
         DatasetReader.__init__(self)
         self._use(tokenizer, max_length, SINGLE_LABEL)
 

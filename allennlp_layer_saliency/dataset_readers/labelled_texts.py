@@ -51,7 +51,8 @@ class LabelledTextReader(TextClassificationJsonReader):
             raise ConfigurationError(f"{file_path} holds no text")
         logger.info("%s: %s texts", file_path, f"{len(texts):,}")
         for text, label in self.shard_iterable(texts):
-            yield with_texts(self, self.text_to_instance(text, label), text)
+            instance = self.text_to_instance(text, label)  # type: ignore[arg-type]  # None: no label
+            yield with_texts(self, instance, text)
 
 
 @DatasetReader.register("sst2_tsv")
@@ -125,9 +126,7 @@ def _lines(file_path: str) -> Iterator[str]:
 
 def _label(where: str, label: str, labels: Dict[str, str]) -> str:
     if label not in labels:
-        raise ConfigurationError(
-            f"{where}: the label must be {_either(list(labels))}; got {label!r}"
-        )
+        raise ConfigurationError(f"{where}: the label must be {_either(list(labels))}; got {label!r}")
     return labels[label]
 
 

@@ -90,7 +90,7 @@ class Comparison:
         for example in examples:
             try:
                 if example.instance is None:
-                    raise ConfigurationError(example.error)
+                    raise ConfigurationError(str(example.error))
                 readable.append((example, self._perturbed.tokens(example.instance)))
             except ConfigurationError as error:
                 by_number[example.number].append({**_head(example), "error": str(error)})
@@ -100,7 +100,7 @@ class Comparison:
             with cost.measured(next(self._model.parameters()).device) as taken:
                 explained[name] = self._explained(name, [example for example, _ in readable])
             shares = {
-                "seconds": taken["seconds"] / max(1, len(readable)),
+                "seconds": (taken["seconds"] or 0.0) / max(1, len(readable)),
                 "peak_mb": taken["peak_mb"],
             }
             costs[name] = {m: shares[m] for m in self._costs if shares[m] is not None}
@@ -151,16 +151,17 @@ class Comparison:
         return found
 
     def _explained(self, name: str, examples: List[Example]) -> List[Union[ScoredText, str]]:
-        """An interpreter's scores for each text, or why there are none."""
+        """An interpreter's scores for each text, all of which are readable, or why there are none."""
         predictor = self._interpreters[name]
+        inputs = [[example.instance] for example in examples if example.instance is not None]
         if isinstance(predictor.interpreter, LayerInterpreter):
-            outcomes = predictor.explain([[example.instance] for example in examples])
+            outcomes = predictor.explain(inputs)
         else:
             outcomes = []
-            for example in examples:
+            for example, instances in zip(examples, inputs):
                 # Some of AllenNLP's draw from the global generators.
                 with global_numbers_of(self._seed, example.number):
-                    outcomes.extend(predictor.explain([[example.instance]]))
+                    outcomes.extend(predictor.explain([instances]))
         return [
             (
                 " ".join(str(outcome).split()) or type(outcome).__name__

@@ -45,24 +45,24 @@ def summary(
     values: Dict[str, Dict[str, Dict[int, float]]] = {}
     errors: Dict[str, int] = {}
     for record in records:
-        row = record.get("row")
         if "error" in record:
-            errors[row or "all"] = errors.get(row or "all", 0) + 1
+            row = record.get("row", "all")
+            errors[row] = errors.get(row, 0) + 1
             continue
-        of_row = values.setdefault(row, {})
+        of_row = values.setdefault(record["row"], {})
         for metric, value in {**record["metrics"], **record["costs"]}.items():
             of_row.setdefault(metric, {})[record["example"]] = value
     if not values:
         first = next((record["error"] for record in records if "error" in record), "no text")
         raise ConfigurationError(f"no text could be explained by any interpreter; first: {first}")
-    for row, of_row in randomised.items():
-        values.setdefault(row, {})
+    for row, at_stages in randomised.items():
+        of_row = values.setdefault(row, {})
         by_example: Dict[int, List[float]] = {}
-        for record in of_row:
+        for record in at_stages:
             by_example.setdefault(record["example"], []).append(record["value"])
-            at_stage = values[row].setdefault(f"randomisation@{record['stage']}", {})
+            at_stage = of_row.setdefault(f"randomisation@{record['stage']}", {})
             at_stage[record["example"]] = record["value"]
-        values[row]["randomisation"] = {n: sum(v) / len(v) for n, v in by_example.items()}
+        of_row["randomisation"] = {n: sum(v) / len(v) for n, v in by_example.items()}
     if reference is not None and reference not in values:
         raise ConfigurationError(f"reference: no row {reference!r}; there are {', '.join(values)}")
     rows = {
@@ -70,16 +70,15 @@ def summary(
         for row, of_row in values.items()
     }
     tests: List[JsonDict] = []
-    for metric in values[reference] if reference is not None else ():
+    of_reference = {} if reference is None else values[reference]
+    for metric, own in of_reference.items():
         if metric in METRICS and metric not in COSTS:
             of_metric = []
             for row in values:
-                own, other = values[reference][metric], values[row].get(metric, {})
+                other = values[row].get(metric, {})
                 shared = [n for n in own if n in other]
                 if row != reference and shared:
-                    found = statistics.paired(
-                        [own[n] for n in shared], [other[n] for n in shared], seed
-                    )
+                    found = statistics.paired([own[n] for n in shared], [other[n] for n in shared], seed)
                     of_metric.append({"metric": metric, "row": reference, "against": row, **found})
             corrected = statistics.holm([test["p"] for test in of_metric])
             tests.extend({**test, "p_holm": p} for test, p in zip(of_metric, corrected))

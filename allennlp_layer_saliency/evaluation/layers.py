@@ -123,9 +123,7 @@ def _ratio(values: numpy.ndarray, counts: numpy.ndarray, axis: int = -1) -> nump
     return values.sum(axis) / counts.sum(axis)
 
 
-def _sampled(
-    compared: torch.Tensor, token_ids: torch.Tensor, at_most: int, seed: int
-) -> torch.Tensor:
+def _sampled(compared: torch.Tensor, token_ids: torch.Tensor, at_most: int, seed: int) -> torch.Tensor:
     """So many true positions of each row, by the seed and the row's pieces alone."""
     sampled = torch.zeros_like(compared)
     for row, (places, ids) in enumerate(zip(compared, token_ids)):

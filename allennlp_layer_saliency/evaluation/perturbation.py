@@ -68,7 +68,7 @@ class PerturbedPredictions:
             raise ConfigurationError(f"perturbation must be one of {KINDS}; got {kind!r}")
         # Where a text ends, decoders tell by the token that pads: it may not stand within one.
         pad = texts.transformer.config.pad_token_id if kind == "mask" else None
-        self._mask_id = stand_in_id(texts.tokenizer, excluded=pad)
+        self._mask_id: Any = stand_in_id(texts.tokenizer, excluded=pad)
         if kind == "mask" and self._mask_id is None:
             raise ConfigurationError(
                 "perturbation: the classifier's tokenizer has no mask token, and no unknown or end token, "
@@ -137,9 +137,7 @@ class PerturbedPredictions:
                 raise ConfigurationError("the model gives NaN or infinite probabilities")
         return found
 
-    def _masked(
-        self, tokens: Tokens, perturbations: List[Perturbation]
-    ) -> Dict[Perturbation, numpy.ndarray]:
+    def _masked(self, tokens: Tokens, perturbations: List[Perturbation]) -> Dict[Perturbation, numpy.ndarray]:
         tensors = self._texts.batch([tokens.instance]).tensors
         (name,) = text_fields(tokens.instance)
         ids = self._texts.indexed(tensors, name)["token_ids"]
@@ -161,10 +159,11 @@ class PerturbedPredictions:
         self, tokens: Tokens, perturbations: List[Perturbation]
     ) -> Dict[Perturbation, numpy.ndarray]:
         ((name, field),) = text_fields(tokens.instance).items()
-        instances = []
+        instances, lengths = [], []
         for taken in perturbations:
             left = [token for i, token in enumerate(field.tokens) if i not in taken]
             left = left or [self._nothing()]
+            lengths.append(len(left))
             instance = Instance({**tokens.instance.fields, name: with_tokens(field, left)})
             index(self._texts.model, self._texts.dataset_reader, instance)
             instances.append(instance)
@@ -172,7 +171,6 @@ class PerturbedPredictions:
         def work(chosen: List[int]) -> numpy.ndarray:
             return self._predicted(self._texts.batch([instances[i] for i in chosen]).tensors)
 
-        lengths = [len(instance[name].tokens) for instance in instances]
         return self._in_batches(perturbations, lengths, work)
 
     def _nothing(self) -> Token:

@@ -35,9 +35,7 @@ def stages(
 
 
 @contextmanager
-def randomised(
-    parameters: Sequence[Sequence[torch.nn.Parameter]], seed: int
-) -> Iterator[Iterator[int]]:
+def randomised(parameters: Sequence[Sequence[torch.nn.Parameter]], seed: int) -> Iterator[Iterator[int]]:
     """
     An iterator that randomises one stage after the other, and says how many are randomised; when the block
     ends, the parameters are as before.
@@ -70,9 +68,7 @@ def agreement(before: Sequence[float], after: Sequence[float]) -> float:
     Spearman's rank correlation of absolute scores; 1 if the rankings are the same, and 0 if else one of
     them has all scores equal.
     """
-    ranks = [
-        stats.rankdata([abs(score) for score in scores]).tolist() for scores in (before, after)
-    ]
+    ranks = [stats.rankdata([abs(score) for score in scores]).tolist() for scores in (before, after)]
     if ranks[0] == ranks[1]:
         return 1.0
     if any(len(set(of_one)) == 1 for of_one in ranks):

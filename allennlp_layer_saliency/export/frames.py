@@ -1,7 +1,7 @@
 """Explanations as a tidy table (pandas; CSV, Parquet), and back."""
 
 import json
-from typing import Any, Iterable, Iterator, List, Optional
+from typing import Any, Iterable, Iterator, List, Optional, Sequence
 
 import pandas
 from allennlp.common.util import JsonDict
@@ -54,8 +54,7 @@ def from_frame(frame: pandas.DataFrame) -> List[JsonDict]:
             if first[column] is not None
         }
         line["saliency"] = {
-            name: _instance(of_instance)
-            for name, of_instance in of_line.groupby("instance", sort=False)
+            name: _instance(of_instance) for name, of_instance in of_line.groupby("instance", sort=False)
         }
         lines.append(line)
     return lines
@@ -86,10 +85,7 @@ def read_frame(path: str) -> pandas.DataFrame:
     frame = pandas.read_csv(
         path,
         # A token may well be "NA", "null" or "1e5"; pandas' own missing floats are read inexactly.
-        dtype={
-            name: {"object": str, "Float64": float}.get(kind, kind)
-            for name, kind in COLUMNS.items()
-        },
+        dtype={name: {"object": str, "Float64": float}.get(kind, kind) for name, kind in COLUMNS.items()},
         keep_default_na=False,
         na_values={name: [""] for name in COLUMNS if name != "token"},
         float_precision="round_trip",
@@ -119,7 +115,7 @@ def _rows(number: int, content: JsonDict) -> Iterator[JsonDict]:
                 "lost": entry.lost,
             }
             for text in entry.texts:
-                signed = text.signed or [None] * len(text.absolute)
+                signed: Sequence[Optional[float]] = text.signed or [None] * len(text.absolute)
                 of_tokens = zip(text.tokens, text.offsets, text.absolute, signed)
                 for position, (token, offsets, absolute, score) in enumerate(of_tokens):
                     start, end = (None, None) if offsets is None else offsets

@@ -65,9 +65,7 @@ def to_thermostat(
             )
         gold = line.gold_label
         if gold is not None and gold not in labels:
-            raise ValueError(
-                f"explanation {number}: the label {gold!r} is not one of {list(labels)}"
-            )
+            raise ValueError(f"explanation {number}: the label {gold!r} is not one of {list(labels)}")
         columns["attributions"].append(text.scores)
         columns["idx"].append(number)
         columns["input_ids"].append(tokenizer.convert_tokens_to_ids(text.tokens))

@@ -50,10 +50,7 @@ class PointwiseAggregation(FeatureAggregation):
     """An aggregation of the hidden states and gradients at one point."""
 
     def __call__(self, at: LayerState) -> List[Weights]:
-        return [
-            Weights(self.weights(at.hidden_states, gradients, at.mask))
-            for gradients in at.gradients
-        ]
+        return [Weights(self.weights(at.hidden_states, gradients, at.mask)) for gradients in at.gradients]
 
     def weights(self, hidden_states: Tensor, gradients: Tensor, mask: Tensor) -> Tensor:
         """
@@ -150,9 +147,7 @@ class IntegratedGradients(FeatureAggregation):
 
     resumes = True
 
-    def __init__(
-        self, steps: int = 32, rule: str = "gauss-legendre", baseline: str = "mask"
-    ) -> None:
+    def __init__(self, steps: int = 32, rule: str = "gauss-legendre", baseline: str = "mask") -> None:
         try:
             paths.quadrature(steps, rule)
         except ValueError as error:
@@ -218,6 +213,4 @@ class SmoothGradient(FeatureAggregation):
         self.seed = seed
 
     def __call__(self, at: LayerState) -> List[Weights]:
-        return paths.smooth_gradient(
-            at, self.aggregation.weights, self.samples, self.noise, self.seed
-        )
+        return paths.smooth_gradient(at, self.aggregation.weights, self.samples, self.noise, self.seed)

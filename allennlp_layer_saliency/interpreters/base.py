@@ -209,9 +209,7 @@ class LayerInterpreter(TransformerInterpreter):
             traced = TracedBatch(self.texts, self._target, self.layers, batch, self._resumes)
             of_masked = masked.of(batch)
             explained = {
-                layer: self._explain_layer(
-                    batch.inputs, traced.at(layer, partial(of_masked, layer)), layer
-                )
+                layer: self._explain_layer(batch.inputs, traced.at(layer, partial(of_masked, layer)), layer)
                 for layer in self.layers
                 if len(traced.scores)
             }
@@ -276,9 +274,7 @@ class LayerInterpreter(TransformerInterpreter):
         if inputs.words is None:
             scores = token_scores(contributions.sum(1), inputs.special, self._special_tokens)
         else:
-            contributions = of_words(
-                contributions, inputs.words, inputs.token_count, self._word_aggregation
-            )
+            contributions = of_words(contributions, inputs.words, inputs.token_count, self._word_aggregation)
             scores = contributions.sum(1)
         return (scores, *sources(contributions))
 
@@ -291,7 +287,7 @@ def _confidence(explained: Explained) -> float:
 def _layer_indices(layer: Union[int, str, List[int]], last: int) -> List[int]:
     if layer == "all":
         return list(range(last + 1))
-    chosen = layer if isinstance(layer, list) else [layer]
+    chosen: List[Any] = [*layer] if isinstance(layer, list) else [layer]
     if not chosen or not all(type(index) is int and -last - 1 <= index <= last for index in chosen):
         raise ConfigurationError(
             f"layer must be an index from 0 (the embedding output) to {last} (the last block's output), or "

@@ -39,7 +39,7 @@ class RandomSaliency(SaliencyInterpreter):
         instances = self.predictor.json_to_labeled_instances(inputs)
         for number, instance in enumerate(instances, start=1):
             explanation[f"instance_{number}"] = {
-                f"grad_input_{i}": self._scores([token.text for token in field.tokens])
+                f"grad_input_{i}": self._scores([token.text or "" for token in field.tokens])
                 for i, field in enumerate(text_fields(instance).values(), start=1)
             }
         return explanation
@@ -81,13 +81,13 @@ class AttentionRollout(SaliencyInterpreter):
                 raise ConfigurationError(
                     "attention-rollout is for one text, which the transformer reads in one piece"
                 )
-            inputs = batch.inputs
+            words, tokens = batch.inputs.words, batch.inputs.token_count
             attention, read = self._traced(batch)
             scores = rollout(attention)[read].mean(0)
-            if inputs.words is not None:
-                by_word = scores.new_zeros(inputs.token_count + 1)
+            if words is not None:
+                by_word = scores.new_zeros(tokens + 1)
                 # Pieces of no word, such as special tokens, have -1: the last place, which is left out.
-                scores = by_word.index_add(0, inputs.words[0] % len(by_word), scores)[:-1]
+                scores = by_word.index_add(0, words[0] % len(by_word), scores)[:-1]
             explanation[f"instance_{number}"] = {"grad_input_1": normalised(scores.tolist())}
         return explanation
 
@@ -105,9 +105,7 @@ class AttentionRollout(SaliencyInterpreter):
                 lambda outputs: target.logits(outputs).float().sum((1, 2)).unsqueeze(0),
             )
         if len(found) != 1:
-            raise ConfigurationError(
-                f"{type(texts.transformer).__name__} gives no attentions of its blocks"
-            )
+            raise ConfigurationError(f"{type(texts.transformer).__name__} gives no attentions of its blocks")
         attention = torch.stack([of_block[0].detach().float().mean(0) for of_block in found[0]])
         (gradients,) = captured.gradients[0][0]
         return attention, gradients[0].abs().sum(-1) > 0

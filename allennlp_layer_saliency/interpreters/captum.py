@@ -75,9 +75,7 @@ class CaptumAttribution(FeatureAggregation):
                 "over hidden units rather than positions: use grad-cam of layer-saliency"
             )
         if baseline not in BASELINES:
-            raise ConfigurationError(
-                f"captum: baseline must be one of {BASELINES}; got {baseline!r}"
-            )
+            raise ConfigurationError(f"captum: baseline must be one of {BASELINES}; got {baseline!r}")
         self._class = getattr(captum.attr, method)
         self._arguments = {**DEFAULTS[method], **(arguments or {})}
         self._known = set(inspect.signature(self._class.attribute).parameters)
@@ -102,9 +100,7 @@ class CaptumAttribution(FeatureAggregation):
         method = self._class(_Score(at, target))
         arguments = dict(self._arguments)
         if "baselines" in self._known:
-            arguments["baselines"] = (
-                at.masked().states if self.needs_mask else torch.zeros_like(states)
-            )
+            arguments["baselines"] = at.masked().states if self.needs_mask else torch.zeros_like(states)
         if "feature_mask" in self._known:
             positions = torch.arange(states.size(1), device=states.device)
             mask = positions.reshape(1, -1, 1).expand_as(states)

@@ -69,7 +69,7 @@ class DecodingInterpreter(LayerInterpreter):
         inputs: Inputs,
         at: LayerState,
         weights: Tensor,
-        decoded: Tuple[Tensor, Tensor],
+        decoded: Tuple[Tensor, ...],
         layer: int,
     ) -> Decoding:
         decoding = decode(
@@ -83,9 +83,7 @@ class DecodingInterpreter(LayerInterpreter):
             normalise=self._normalise,
             top_k=self._decoded_top_k,
         )
-        at.expect_finite(
-            decoding.vocabulary, "the LM head gives NaN or infinite logits for this input"
-        )
+        at.expect_finite(decoding.vocabulary, "the LM head gives NaN or infinite logits for this input")
         return decoding
 
 

@@ -39,9 +39,7 @@ class LayersFile(NamedTuple):
         if os.path.isdir(path):
             path = os.path.join(path, "layers.json")
         if not os.path.isfile(path):
-            raise ConfigurationError(
-                f"coherence: no file {path}; make it with `allennlp saliency layers`"
-            )
+            raise ConfigurationError(f"coherence: no file {path}; make it with `allennlp saliency layers`")
         try:
             with open(path, encoding="utf-8") as file:
                 content = json.load(file)

@@ -86,8 +86,8 @@ def layer_to_json(
     """One object per instance, without padding; `coherence` is what is known of the layer's."""
     scores = explanation.scores.tolist()
     lost = explanation.lost.tolist()
-    gaps = explanation.completeness_gap
-    gaps = None if gaps is None else gaps.tolist()
+    gap = explanation.completeness_gap
+    gaps = None if gap is None else gap.tolist()
     sources = _sources(explanation, texts)
     decoded = _decoded(explanation, texts)
     vocabulary = _vocabulary(explanation, texts)
@@ -133,9 +133,7 @@ def _sources(explanation: LayerExplanation, texts: OutputTexts) -> List[List[Lis
             ]
             for positions, amounts in zip(*instance)
         ]
-        for instance in zip(
-            explanation.source_positions.tolist(), explanation.source_amounts.tolist()
-        )
+        for instance in zip(explanation.source_positions.tolist(), explanation.source_amounts.tolist())
     ]
 
 
@@ -164,14 +162,8 @@ def _decoded(explanation: LayerExplanation, texts: OutputTexts) -> List[List[Lis
 def _vocabulary(explanation: LayerExplanation, texts: OutputTexts) -> List[List[JsonDict]]:
     names = texts.names(explanation.vocabulary_ids)
     return [
-        [
-            {"token": names[item], "score": _rounded(score)}
-            for item, score in zip(*instance)
-            if score != 0
-        ]
-        for instance in zip(
-            explanation.vocabulary_ids.tolist(), explanation.vocabulary_scores.tolist()
-        )
+        [{"token": names[item], "score": _rounded(score)} for item, score in zip(*instance) if score != 0]
+        for instance in zip(explanation.vocabulary_ids.tolist(), explanation.vocabulary_scores.tolist())
     ]
 
 

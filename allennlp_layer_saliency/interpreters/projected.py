@@ -32,9 +32,7 @@ class ProjectedGradientSaliency(DecodingInterpreter):
         (`target`, `special_tokens`, ...) and `TransformerInterpreter`.
     """
 
-    def __init__(
-        self, predictor: Predictor, layer: Union[int, str, List[int]] = -1, **kwargs: Any
-    ) -> None:
+    def __init__(self, predictor: Predictor, layer: Union[int, str, List[int]] = -1, **kwargs: Any) -> None:
         super().__init__(predictor, layer=layer, **kwargs)
         embeddings = self._decoder.output_embeddings
         if embeddings is None or embeddings.size(1) != self._decoder.hidden_size:
@@ -66,9 +64,7 @@ class ProjectedGradientSaliency(DecodingInterpreter):
         vocabulary = gradients.sum(1).to(embeddings.dtype) @ embeddings.t()
         vocabulary_ids, vocabulary_scores = most_salient(vocabulary.float())
         # Shape: (batch, positions, top_k)
-        top_contributions = torch.einsum(
-            "bnk,bntk->bnt", gradients, embeddings[decoding.top_ids].float()
-        )
+        top_contributions = torch.einsum("bnk,bntk->bnt", gradients, embeddings[decoding.top_ids].float())
         return LayerExplanation(
             layer=layer,
             scores=scores,

@@ -131,9 +131,7 @@ class TracedBatch:
         joined = self._batch.layout.joined([states[run] for run in self._runs]).float()
         mask = self._batch.inputs.mask.repeat(len(joined) // len(self._batch.inputs.mask), 1)
         joined = joined.masked_fill(~mask.unsqueeze(-1), 0.0)
-        self._expect_finite(
-            joined, f"the model gives NaN or infinite values at layer {layer} for this input"
-        )
+        self._expect_finite(joined, f"the model gives NaN or infinite values at layer {layer} for this input")
         return joined
 
     def _expect_finite(self, values: Tensor, message: str) -> None:

@@ -46,9 +46,7 @@ class UndecodedInterpreter(LayerInterpreter):
             source_positions = source_positions.expand_as(weights).unsqueeze(2)
             source_amounts = weights.unsqueeze(2)
         else:
-            scores, source_positions, source_amounts = self._received(
-                inputs, torch.diag_embed(weights)
-            )
+            scores, source_positions, source_amounts = self._received(inputs, torch.diag_embed(weights))
         none = weights.new_zeros(*weights.shape, 0)
         return LayerExplanation(
             layer=layer,

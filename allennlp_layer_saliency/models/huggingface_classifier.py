@@ -101,9 +101,10 @@ class HuggingFaceClassifier(Model):
         self.layers_tell_all = not self.classifier.config.is_encoder_decoder
         self.problem_type = problem_type(self.classifier.config)
         self._takes_token_types = takes_token_types(self.classifier.config)
-        self._metric = _METRICS[self.problem_type]()
+        # Each takes predictions and labels; the base class wants a mask as well.
+        self._metric: Any = _METRICS[self.problem_type]()
 
-    def forward(  # type: ignore
+    def forward(
         self,
         tokens: TextFieldTensors,
         label: Optional[torch.IntTensor] = None,
@@ -154,9 +155,7 @@ class HuggingFaceClassifier(Model):
             return functional.binary_cross_entropy_with_logits(chosen, torch.ones_like(chosen))
         return functional.binary_cross_entropy_with_logits(logits, label.to(logits.dtype))
 
-    def make_output_human_readable(
-        self, output_dict: Dict[str, torch.Tensor]
-    ) -> Dict[str, torch.Tensor]:
+    def make_output_human_readable(self, output_dict: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
         """
         Add each instance's `label`: of one that predicts any number of labels, a list of those of a
         probability above one half; of a regression none.
@@ -168,8 +167,7 @@ class HuggingFaceClassifier(Model):
             labels = [names[index] for index in logits.argmax(-1).tolist()]
         elif self.problem_type == MULTI_LABEL:
             labels = [
-                [names[index] for index, logit in enumerate(row) if logit > 0]
-                for row in logits.tolist()
+                [names[index] for index, logit in enumerate(row) if logit > 0] for row in logits.tolist()
             ]
         else:
             return output_dict

@@ -93,8 +93,8 @@ def aligned(
     spans: List[Span] = []
     for span in found:
         if span is None:
-            end = spans[-1] if spans else Span(0, 0, 0)
-            span = Span(end.text, end.end, end.end)
+            before = spans[-1] if spans else Span(0, 0, 0)
+            span = Span(before.text, before.end, before.end)
         spans.append(span)
     return spans, cost
 

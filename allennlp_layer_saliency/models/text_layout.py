@@ -36,7 +36,7 @@ class Inputs(NamedTuple):
         tokens are word pieces.
     token_count : `int`
         Tokens of an instance, padding included.
-    real : `Tuple[torch.Tensor, torch.Tensor]`
+    real : `Tuple[torch.Tensor, ...]`
         Instances and positions of the mask's real positions, as `Tensor.nonzero` gives them.
     starts : `List[int]`
         The position at which each text of an instance starts.
@@ -47,7 +47,7 @@ class Inputs(NamedTuple):
     special: Tensor
     words: Optional[Tensor]
     token_count: int
-    real: Tuple[Tensor, Tensor]
+    real: Tuple[Tensor, ...]
     starts: List[int]
 
 
@@ -86,9 +86,7 @@ class TextLayout:
     texts: List[Text]
 
     @classmethod
-    def of(
-        cls, model: Model, transformer: PreTrainedModel, texts: List[Dict[str, Tensor]]
-    ) -> "TextLayout":
+    def of(cls, model: Model, transformer: PreTrainedModel, texts: List[Dict[str, Tensor]]) -> "TextLayout":
         """
         For a batch as the transformer's indexer made it: for each text the indexer's tensors.
 
@@ -217,6 +215,7 @@ class TextLayout:
 
 def _words(text: Text) -> Tensor:
     """For each position the token among the instance's that it belongs to, or -1."""
+    assert text.offsets is not None and text.word_mask is not None
     starts, ends = text.offsets.unbind(-1)
     none = torch.full_like(text.token_ids, -1)
     # A column too many takes padding and the words without a piece.
@@ -248,7 +247,7 @@ class Folding:
     """
 
     places: Optional[Tensor] = None
-    real: Optional[Tuple[Tensor, Tensor]] = None
+    real: Tuple[Tensor, ...] = ()
     rows: int = 0
 
     @classmethod

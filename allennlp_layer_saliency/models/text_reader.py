@@ -168,9 +168,7 @@ class TextReader:
         for instance in prepared:
             fields = text_fields(instance)
             if not fields:
-                raise ConfigurationError(
-                    "there is no text to explain: the instance has no text field"
-                )
+                raise ConfigurationError("there is no text to explain: the instance has no text field")
             for name, field in fields.items():
                 check_has_words(name, field, self.special_ids)
             index(self.model, self.dataset_reader, instance)
@@ -189,7 +187,7 @@ class TextReader:
             indexed = self.indexed(tensors, name)
             ids = indexed["token_ids"]
             kept = (ids.unsqueeze(-1) == special.to(ids.device)).any(-1)
-            indexed["token_ids"] = ids.masked_fill(~kept, self.mask_id)
+            indexed["token_ids"] = ids.masked_fill(~kept, self.mask_id)  # type: ignore[arg-type]  # None is refused before
         return self._laid_out(instances, tensors)
 
     def layers_tell_all(self, instance: Instance) -> bool:

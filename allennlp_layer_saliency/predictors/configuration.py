@@ -35,9 +35,7 @@ def interpreter_params(interpreter: Union[str, Dict[str, Any], Params]) -> Param
             params = Params.from_file(interpreter)
         except RuntimeError as error:
             problem = str(error).strip().splitlines()[0]
-            raise ConfigurationError(
-                f"interpreter: {interpreter} is not valid: {problem}"
-            ) from error
+            raise ConfigurationError(f"interpreter: {interpreter} is not valid: {problem}") from error
     else:
         params = Params({"type": interpreter})
     name = params.get("type")

@@ -51,9 +51,7 @@ def explain(
         texts = [texts]
     with evaluation(model), _configuration_kept(model):
         reader = InMemoryReader(tokenizer, max_length)
-        predictor = SaliencyPredictor(
-            InMemoryClassifier(model), reader, {"type": interpreter, **settings}
-        )
+        predictor = SaliencyPredictor(InMemoryClassifier(model), reader, {"type": interpreter, **settings})
         pairs = [(text,) if isinstance(text, str) else tuple(text) for text in texts]
         outcomes = predictor.explain([[reader.text_to_instance(*pair)] for pair in pairs])
     for outcome in outcomes:

@@ -23,11 +23,7 @@ def non_finite(value: Any, path: str = "") -> Optional[str]:
     """Path of the first number in a JSON value that is NaN or infinite."""
     if isinstance(value, float):
         return None if math.isfinite(value) else path
-    items = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value) if isinstance(value, list) else ()
-    )
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
         found = non_finite(item, f"{path}.{key}" if path else str(key))
         if found is not None:

@@ -123,9 +123,7 @@ class SaliencyPredictor(Predictor):
         self._lines += len(instances)
         return self._counted(self.instance_outputs(instances, range(first, self._lines + 1)))
 
-    def instance_outputs(
-        self, instances: Sequence[Instance], numbers: Sequence[int]
-    ) -> List[JsonDict]:
+    def instance_outputs(self, instances: Sequence[Instance], numbers: Sequence[int]) -> List[JsonDict]:
         """The output for each instance, or its error record with the number given, counting nothing."""
         results = []
         outcomes = self.explain([[instance] for instance in instances])
@@ -215,9 +213,7 @@ class SaliencyPredictor(Predictor):
         for (instance, *_), line in zip(inputs, lines or [{}] * len(inputs)):
             try:
                 outcomes.append(
-                    explained_by_other(
-                        self.interpreter, self.inner, instance, line, self._special_ids
-                    )
+                    explained_by_other(self.interpreter, self.inner, instance, line, self._special_ids)
                 )
             except Exception as error:
                 outcomes.append(error)
@@ -254,9 +250,7 @@ class SaliencyPredictor(Predictor):
         output = {**own, **outcome.prediction, "saliency": outcome.explanation}
         path = non_finite(output)
         if path is not None:
-            return self._failed(
-                known["id"], number, ConfigurationError(f"{path} is NaN or infinite")
-            )
+            return self._failed(known["id"], number, ConfigurationError(f"{path} is NaN or infinite"))
         return output
 
     def _failed(self, id_: Any, number: Optional[int], error: Exception) -> JsonDict:
@@ -282,8 +276,7 @@ class SaliencyPredictor(Predictor):
         unexpected = sum(self._unexpected.values())
         print(
             f"{self._errors} of {self._lines} inputs could not be explained; their output lines have an "
-            '"error"'
-            + (f" ({unexpected} of an unexpected kind, see the traceback)" if unexpected else ""),
+            '"error"' + (f" ({unexpected} of an unexpected kind, see the traceback)" if unexpected else ""),
             file=sys.stderr,
         )
 

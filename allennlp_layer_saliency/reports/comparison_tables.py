@@ -158,11 +158,7 @@ def metrics_of(results: Dict[str, Any]) -> List[str]:
 
 def table(results: Dict[str, Any], metrics: List[str]) -> pandas.DataFrame:
     """Means with half the width of their intervals, the best row first; a mark where it differs."""
-    marks = {
-        (test["against"], test["metric"]): "*"
-        for test in results["tests"]
-        if test["p_holm"] < LEVEL
-    }
+    marks = {(test["against"], test["metric"]): "*" for test in results["tests"] if test["p_holm"] < LEVEL}
     return pandas.DataFrame(
         {
             f"{metric} {_arrow(metric)}": {
@@ -192,9 +188,7 @@ def note(results: Dict[str, Any], intervals: bool = True) -> str:
             "Holm's correction)"
         )
     if results["errors"]:
-        text += "; not explained: " + ", ".join(
-            f"{n} ({row})" for row, n in results["errors"].items()
-        )
+        text += "; not explained: " + ", ".join(f"{n} ({row})" for row, n in results["errors"].items())
     return text
 
 

@@ -166,9 +166,7 @@ class _Shown:
 
     def __init__(self, instance: InstanceScores) -> None:
         self.units = [(text.number, unit) for text in instance.texts for unit in units(text)]
-        self.of_token = {
-            (n, token): i for i, (n, unit) in enumerate(self.units) for token in unit.tokens
-        }
+        self.of_token = {(n, token): i for i, (n, unit) in enumerate(self.units) for token in unit.tokens}
 
     def of_position(self, entry: InstanceScores) -> Dict[Tuple[int, int], int]:
         """For each text and position in it what is shown of it."""

@@ -41,9 +41,7 @@ def print_table(results: Dict[str, Any]) -> None:
     counted = f"{results['texts']:,} texts; ± half the 95 % interval"
     if results["skipped"]:
         first = results["skipped"][0]
-        counted += (
-            f"; {len(results['skipped']):,} left out, first text {first['text']}: {first['error']}"
-        )
+        counted += f"; {len(results['skipped']):,} left out, first text {first['text']}: {first['error']}"
     console.print(counted, highlight=False, markup=False)
 
 

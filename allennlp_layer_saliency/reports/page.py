@@ -45,9 +45,7 @@ def page(paths: Sequence[str]) -> str:
             raise ConfigurationError(f"no file or folder {path}")
     folders = [path for path in paths if os.path.isdir(path)]
     if folders and len(paths) > 1:
-        raise ConfigurationError(
-            "one folder, or several files of explanations, can be shown at a time"
-        )
+        raise ConfigurationError("one folder, or several files of explanations, can be shown at a time")
     if folders:
         return _of_folder(folders[0])
     files: Dict[str, List[Text]] = {}
@@ -80,9 +78,7 @@ def to_html(explanations: Dict[str, Sequence[JsonDict]], title: str = "Explanati
 
 def _of_folder(folder: str) -> str:
     title = os.path.basename(os.path.abspath(folder))
-    layers, compared = (
-        _results(os.path.join(folder, name)) for name in ("layers.json", "comparison.json")
-    )
+    layers, compared = (_results(os.path.join(folder, name)) for name in ("layers.json", "comparison.json"))
     if layers is not None:
         tables = [
             {
@@ -106,9 +102,7 @@ def _of_folder(folder: str) -> str:
             f'layer: "auto" stands for {layers["chosen"]}',
         ]
         figure = layers_table.figure(layers)
-        return _rendered(
-            title, notes, tables, {} if figure is None else {"coherence over layers": figure}
-        )
+        return _rendered(title, notes, tables, {} if figure is None else {"coherence over layers": figure})
     if compared is not None:
         found = comparison_tables.table(compared, comparison_tables.metrics_of(compared))
         tables = [

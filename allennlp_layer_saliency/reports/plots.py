@@ -36,9 +36,7 @@ CURVES = {
 }
 
 
-def token_bars(
-    explanation: JsonDict, layer: Optional[int] = None, axes: Optional["Axes"] = None
-) -> "Axes":
+def token_bars(explanation: JsonDict, layer: Optional[int] = None, axes: Optional["Axes"] = None) -> "Axes":
     """
     A bar for each token, as high as its score: signed where there are signs, else absolute.
 
@@ -216,9 +214,7 @@ def _layers(instance: InstanceScores) -> Sequence[InstanceScores]:
 def _at(instance: InstanceScores, layer: int) -> InstanceScores:
     known = {entry.layer: entry for entry in _layers(instance)}
     if layer not in known:
-        raise ConfigurationError(
-            f"layer: {layer} is not explained here; {', '.join(map(str, known))} are"
-        )
+        raise ConfigurationError(f"layer: {layer} is not explained here; {', '.join(map(str, known))} are")
     return known[layer]
 
 

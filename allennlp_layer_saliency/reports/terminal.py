@@ -89,13 +89,10 @@ def _evidence(entry: InstanceScores) -> Iterator[Text]:
     else:
         name = plain(giver.pieces[position]["piece"])
     decoded = ", ".join(
-        f"{plain(item['token'])} {item['probability']:.0%}"
-        for item in giver.decoded[position][:SHOWN]
+        f"{plain(item['token'])} {item['probability']:.0%}" for item in giver.decoded[position][:SHOWN]
     )
     yield Text(f"  most salient position: {position} ({name}), decodes to: {decoded}")
-    words = ", ".join(
-        f"{plain(item['token'])} {item['score']:+.2f}" for item in entry.vocabulary[:SHOWN]
-    )
+    words = ", ".join(f"{plain(item['token'])} {item['score']:+.2f}" for item in entry.vocabulary[:SHOWN])
     yield Text(f"  most salient words of the vocabulary: {words}")
 
 
@@ -117,9 +114,7 @@ def main() -> None:
     if args.svg:
         # Without the web fonts of rich's template: a picture must not need the network.
         template = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
-        console.save_svg(
-            args.svg, title="allennlp predict --predictor saliency", code_format=template
-        )
+        console.save_svg(args.svg, title="allennlp predict --predictor saliency", code_format=template)
 
 
 if __name__ == "__main__":

@@ -112,10 +112,10 @@ class Explainer:
 
 def _outputs(predictor: SaliencyPredictor, inputs: Sequence[Input]) -> List[JsonDict]:
     # A file gives instances or lines, never both.
-    if inputs and isinstance(inputs[0].content, Instance):
-        instances = [item.read() for item in inputs]
-        return predictor.instance_outputs(instances, [item.number for item in inputs])
-    return predictor.outputs([item.read() for item in inputs])
+    read: List[Any] = [item.read() for item in inputs]
+    if read and isinstance(read[0], Instance):
+        return predictor.instance_outputs(read, [item.number for item in inputs])
+    return predictor.outputs(read)
 
 
 def failed(item: Input, message: str) -> Output:

@@ -245,7 +245,5 @@ def _manifest_of(path: str) -> Optional[JsonDict]:
     manifest = os.path.join(path, MANIFEST)
     content = read_json(manifest)
     if content is not None and not (isinstance(content, dict) and "run" in content):
-        raise ConfigurationError(
-            f"{manifest} is not of allennlp saliency run; choose another folder"
-        )
+        raise ConfigurationError(f"{manifest} is not of allennlp saliency run; choose another folder")
     return content

@@ -106,21 +106,21 @@ class Workers:
             except self._ray.exceptions.RayTaskError:
                 raise
             except self._ray.exceptions.RayError as error:
-                task = self._given[actor][0][1]
+                lost = self._given[actor][0][1]
                 waiting.extend(self._replace(actor, error))
                 # Its death may have been the last thing to be known of a shard.
-                if task is not None and task.work.outputs is not None:
-                    yield task.work.shard, task.work.outputs
+                if lost is not None and lost.work.outputs is not None:
+                    yield lost.work.shard, lost.work.outputs
                 continue
-            _, task = self._given[actor].popleft()
-            if task is None:
+            _, finished = self._given[actor].popleft()
+            if finished is None:
                 if result is not None:
                     raise ConfigurationError(result)
                 self._loading_deaths = 0
                 continue
-            waiting.extend(task.work.done(task, result))
-            if task.work.outputs is not None:
-                yield task.work.shard, task.work.outputs
+            waiting.extend(finished.work.done(finished, result))
+            if finished.work.outputs is not None:
+                yield finished.work.shard, finished.work.outputs
 
     def _start(self) -> None:
         actor = self._actor.remote()
@@ -171,9 +171,7 @@ class Workers:
                 self._ray.init(address=self._address, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
             message = " ".join(str(error).split())
-            raise ConfigurationError(
-                f"Ray at {self._address or 'this machine'}: {message}"
-            ) from error
+            raise ConfigurationError(f"Ray at {self._address or 'this machine'}: {message}") from error
         try:
             yield
         finally:
@@ -197,9 +195,7 @@ def _takes_more(given: Sequence[Tuple[Any, Optional[Task]]]) -> bool:
     """
     if not given:
         return True
-    return len(given) < IN_FLIGHT and all(
-        task is not None and not task.suspect for _, task in given
-    )
+    return len(given) < IN_FLIGHT and all(task is not None and not task.suspect for _, task in given)
 
 
 class _Actor:

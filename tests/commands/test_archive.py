@@ -264,9 +264,7 @@ def test_vocabularies_without_latin_letters_or_digits(tmp_path, words, text):
     predictor = Predictor.from_path(str(tmp_path / "model.tar.gz"))
     with torch.no_grad():
         wanted = model(**tokenizer(text, return_tensors="pt")).logits[0]
-    assert predictor.predict_json({"sentence": text})["logits"] == pytest.approx(
-        wanted.tolist(), abs=1e-5
-    )
+    assert predictor.predict_json({"sentence": text})["logits"] == pytest.approx(wanted.tolist(), abs=1e-5)
 
 
 def explained(archive_file, text, overrides="", **interpreter):

@@ -1,5 +1,6 @@
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
@@ -224,7 +225,7 @@ def test_the_same_seed_gives_the_same_bytes_for_built_ins_too(run, tmp_path):
 @pytest.mark.parametrize("changed", ["data", "interpreter", "coherence"])
 def test_results_of_files_that_have_changed_are_not_shown_again(run, failure, tmp_path, changed):
     data, interpreter = tmp_path / "data.jsonl", tmp_path / "interpreter.jsonnet"
-    sample = open("fixtures/sst2_sample.jsonl", encoding="utf-8").read().splitlines()
+    sample = Path("fixtures/sst2_sample.jsonl").read_text(encoding="utf-8").splitlines()
     data.write_text("\n".join(sample[:2]) + "\n")
     interpreter.write_text('{"type": "layer-saliency", "layer": 1}')
     config = {

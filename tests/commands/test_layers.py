@@ -100,9 +100,7 @@ def test_mistakes_are_one_line(run, failure, tmp_path, config, message):
 def test_results_are_not_overwritten_unasked(run, failure, monkeypatch):
     first, _ = run("--limit", "2")
     line = failure(run, "--limit", "3")
-    assert (
-        "holds another measurement of layers (differing in config: limit, 2 there, 3 now)" in line
-    )
+    assert "holds another measurement of layers (differing in config: limit, 2 there, 3 now)" in line
     again, table = run("--limit", "3", "--force")
     assert (first["texts"], again["texts"]) == (2, 3)
     # What is there of the same configuration is shown, and not measured again.

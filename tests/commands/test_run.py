@@ -59,9 +59,7 @@ def configuration(tmp_path, **changed):
 
 
 def contents(path):
-    return {
-        str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()
-    }
+    return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
 
 
 def explanations(path, name="decoded"):
@@ -81,13 +79,8 @@ def test_a_run_gives_what_predict_gives(run, tmp_path, monkeypatch):
         monkeypatch.setattr("sys.argv", ["allennlp", *arguments])
         main()
         shards = sorted((tmp_path / "out" / "explanations" / name).iterdir())
-        assert (
-            "".join(shard.read_text() for shard in shards)
-            == (tmp_path / "predicted.jsonl").read_text()
-        )
-    assert (
-        "0.1.0" in json.loads((tmp_path / "out" / "manifest.json").read_text())["versions"].values()
-    )
+        assert "".join(shard.read_text() for shard in shards) == (tmp_path / "predicted.jsonl").read_text()
+    assert "0.1.0" in json.loads((tmp_path / "out" / "manifest.json").read_text())["versions"].values()
 
 
 def test_reports_and_export_read_it_in_either_format(run, tmp_path):
@@ -178,9 +171,7 @@ def test_bad_inputs_are_recorded_and_counted(run, tmp_path):
 
 def test_bad_rows_of_tables(run, tmp_path):
     (tmp_path / "a.csv").write_bytes(
-        b'\xef\xbb\xbfsentence,id\n"good, ""really""",1\nbad\n\n\xff,3\n'
-        + b"a" * 140_000
-        + b",4\nfine,5\n"
+        b'\xef\xbb\xbfsentence,id\n"good, ""really""",1\nbad\n\n\xff,3\n' + b"a" * 140_000 + b",4\nfine,5\n"
     )
     status, _, _ = run("out", data={"path": str(tmp_path / "a.csv")})
     lines = explanations(tmp_path / "out")
@@ -260,9 +251,7 @@ def test_without_ray_workers_are_refused(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     status, _, complaint = run("out", "--workers", "2")
     assert status == 1
-    assert complaint == (
-        "allennlp saliency: workers need Ray: pip install 'allennlp-layer-saliency[ray]'"
-    )
+    assert complaint == ("allennlp saliency: workers need Ray: pip install 'allennlp-layer-saliency[ray]'")
 
 
 def test_a_cluster_that_is_not_there(run):
@@ -310,9 +299,7 @@ def test_a_stopped_run_goes_on(run, tmp_path, number, status):
         assert "the same command, without --force, goes on" in complaints.splitlines()[-1]
         assert "Traceback" not in complaints
         assert not list((tmp_path / "out").rglob("*.tmp"))
-    assert progress.exists() and "shards" not in json.loads(
-        (tmp_path / "out" / "manifest.json").read_text()
-    )
+    assert progress.exists() and "shards" not in json.loads((tmp_path / "out" / "manifest.json").read_text())
     done = {path: os.stat(path).st_mtime_ns for path in (tmp_path / "out").rglob("*.jsonl")}
     assert run("out")[0] == 0
     assert contents(tmp_path / "out") == contents(tmp_path / "undisturbed")

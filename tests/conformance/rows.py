@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-import allennlp_models.rc  # noqa: F401
+import allennlp_models.rc
 import allennlp_models.tagging  # noqa: F401
 import spacy
 import torch

@@ -165,9 +165,7 @@ def test_mixed_precision(built):
         *_, low = make_all(row, predictor, layer=1, autocast="bfloat16")
         for line in lines:
             if row.name == "DeBERTa" and not transformers.__version__.startswith("4."):
-                with pytest.raises(
-                    ConfigurationError, match="DebertaModel can't run in mixed prec"
-                ):
+                with pytest.raises(ConfigurationError, match="DebertaModel can't run in mixed prec"):
                     low.saliency_interpret_from_json(line)
                 continue
             outputs = [i.saliency_interpret_from_json(line) for i in (plain, low)]
@@ -280,9 +278,7 @@ def test_scores_are_the_derivative(built, layer):
     predictor._model.double()
     # GPT-Neo makes a mask of the default type, with the model's smallest number in it.
     hooks = [
-        predictor._model.register_forward_pre_hook(
-            lambda *_: torch.set_default_dtype(torch.double)
-        ),
+        predictor._model.register_forward_pre_hook(lambda *_: torch.set_default_dtype(torch.double)),
         predictor._model.register_forward_hook(lambda *_: torch.set_default_dtype(torch.float)),
     ]
     try:
@@ -392,9 +388,7 @@ def test_integrated_gradients_are_complete(built):
     aggregation = {"type": "integrated-gradients", "steps": 64}
     for name in ("layer-saliency", "decoded-layer-saliency"):
         settings = {} if name == "layer-saliency" else {"tau": None, "special_tokens": "keep"}
-        interpreter = make(
-            predictor, type=name, layer=1, aggregation=aggregation, **settings, **row.settings
-        )
+        interpreter = make(predictor, type=name, layer=1, aggregation=aggregation, **settings, **row.settings)
         for line in lines:
             for instance in instances(interpreter.saliency_interpret_from_json(line)):
                 size = sum(map(abs, scores({"": instance}))) + abs(instance["target"]["score"])

@@ -41,10 +41,7 @@ def test_predictions_are_those_of_plain_transformers(tmp_path, model_type, texts
         wanted.append(output.logits[0].tolist())
     instances = [predictor._dataset_reader.text_to_instance(*text) for text in texts]
     together = predictor.predict_batch_instance(instances)
-    alone = [
-        predictor.predict_instance(predictor._dataset_reader.text_to_instance(*text))
-        for text in texts
-    ]
+    alone = [predictor.predict_instance(predictor._dataset_reader.text_to_instance(*text)) for text in texts]
     for batched, single, logits in zip(together, alone, wanted):
         assert batched["logits"] == pytest.approx(logits, abs=1e-5)
         assert single["logits"] == pytest.approx(logits, abs=1e-5)

@@ -156,9 +156,7 @@ def test_a_module_that_is_called_once_per_layer():
 def test_a_model_that_runs_its_layers_once_for_each_text():
     model = Toy().eval()
     first, second = torch.ones(1, 1, 1), 2 * torch.ones(1, 2, 1)
-    captured = capture(
-        model, taps(model, 0, 1), lambda: model(first) * model(second), one, model.blocks[0]
-    )
+    captured = capture(model, taps(model, 0, 1), lambda: model(first) * model(second), one, model.blocks[0])
     # h_1 = 6 and (12, 12); y_1 = 900 and y_2 = 7200; y = y_1 y_2, dy_1/dh_1 = 300, dy_2/dh_1 = 600.
     assert [h.flatten().tolist() for h in captured.hidden_states[1]] == [[6.0], [12.0, 12.0]]
     assert captured.gradients[0][1][0].item() == 300.0 * 7200.0
@@ -183,9 +181,7 @@ def test_several_scores_from_one_forward_pass():
 
 def test_no_score_at_all():
     model = Toy().eval()
-    captured = capture(
-        model, taps(model, 1), lambda: model(torch.ones(2, 1, 1)), lambda y: y.new_zeros(0, 2)
-    )
+    captured = capture(model, taps(model, 1), lambda: model(torch.ones(2, 1, 1)), lambda y: y.new_zeros(0, 2))
     assert captured.gradients == [] and captured.scores.shape == (0, 2)
 
 
@@ -193,9 +189,7 @@ def test_time_major_states_are_given_batch_major():
     model = Toy().eval()
     x = torch.tensor([[[1.0], [2.0]], [[3.0], [4.0]], [[5.0], [6.0]]])
     tap = {0: Tap(model.blocks[0], time_major=True)}
-    captured = capture(
-        model, tap, lambda: model(x), lambda y: y.sum().expand(1, 2), model.blocks[0]
-    )
+    captured = capture(model, tap, lambda: model(x), lambda y: y.sum().expand(1, 2), model.blocks[0])
     assert captured.hidden_states[0][0].squeeze(-1).tolist() == [[2.0, 6.0, 10.0], [4.0, 8.0, 12.0]]
     assert captured.gradients[0][0][0].shape == (2, 3, 1)
     assert captured.token_ids[0].shape == (2, 3, 1)
@@ -218,9 +212,7 @@ def test_layers_that_do_not_run_or_do_not_matter_are_refused():
     with pytest.raises(ValueError, match=r"layers \[7\] did not run"):
         capture(model, {**taps(model, 1), 7: unused}, lambda: model(torch.ones(1, 1, 1)), one)
     with pytest.raises(ValueError, match="does not depend on layer 1"):
-        capture(
-            model, taps(model, 1), lambda: model(torch.ones(1, 1, 1)), lambda y: torch.zeros(1, 1)
-        )
+        capture(model, taps(model, 1), lambda: model(torch.ones(1, 1, 1)), lambda y: torch.zeros(1, 1))
 
 
 def test_preserved_keeps_new_hooks_that_are_the_models_own():

@@ -20,10 +20,9 @@ def places(mask):
     return mask.nonzero(as_tuple=True)
 
 
-def run(token_ids=TOKEN_IDS, weights=WEIGHTS, decoded=places(REAL), receiving=REAL, **kwargs):
-    return decode(
-        IDENTITY, HIDDEN_STATES, weights, token_ids, decoded=decoded, receiving=receiving, **kwargs
-    )
+def run(token_ids=TOKEN_IDS, weights=WEIGHTS, decoded=None, receiving=REAL, **kwargs):
+    decoded = places(REAL) if decoded is None else decoded
+    return decode(IDENTITY, HIDDEN_STATES, weights, token_ids, decoded=decoded, receiving=receiving, **kwargs)
 
 
 def shares(**kwargs):

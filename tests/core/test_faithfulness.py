@@ -146,7 +146,7 @@ def test_one_token():
     p, p_without = 1 / (1 + math.exp(-2.0)), 0.5
     assert found["comprehensiveness"] == pytest.approx(p - p_without)
     assert found["sufficiency"] == 0.0
-    assert found["deletion_auc"] == pytest.approx((0.05 * p + 0.95 * p_without))
+    assert found["deletion_auc"] == pytest.approx(0.05 * p + 0.95 * p_without)
 
 
 def test_a_probability_of_one_gives_finite_numbers():

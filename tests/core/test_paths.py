@@ -50,9 +50,7 @@ def test_a_gradient_that_is_linear_on_the_path_is_integrated_exactly(rule, steps
     first, second = integrated_gradients(state(H), Baseline(B), steps, rule)
     wanted = [[3.0, 9.0], [0.25, 7.0]]
     assert first.weights.tolist() == [pytest.approx(row, rel=1e-5) for row in wanted]
-    assert second.weights.tolist() == [
-        pytest.approx([-value for value in row], rel=1e-5) for row in wanted
-    ]
+    assert second.weights.tolist() == [pytest.approx([-value for value in row], rel=1e-5) for row in wanted]
     assert first.completeness_gap.tolist() == pytest.approx([0.0, 0.0], abs=1e-5)
 
 
@@ -85,9 +83,7 @@ def test_padding_stays_where_it_is():
     hidden = torch.tensor(H) * mask.unsqueeze(-1)
     first, _ = integrated_gradients(state(hidden.tolist(), mask=mask), Baseline(B), 3)
     assert first.weights[0].tolist() == [pytest.approx(3.0), 0.0]
-    first, _ = smooth_gradient(
-        state(hidden.tolist(), mask=mask), aggregation.gradient_x_input, 3, 0.5, 0
-    )
+    first, _ = smooth_gradient(state(hidden.tolist(), mask=mask), aggregation.gradient_x_input, 3, 0.5, 0)
     assert first.weights[0, 1] == 0
 
 

@@ -21,9 +21,7 @@ def test_only_what_is_above_runs():
     for block in model.blocks:
         block.built_graph.clear()
     states = torch.tensor([1.0, 2.0, 3.0, 4.0]).reshape(4, 1, 1)
-    scores, gradients = resume(
-        model, taps, outputs, [states], 2, lambda: model(x.repeat(2, 1, 1)), one
-    )
+    scores, gradients = resume(model, taps, outputs, [states], 2, lambda: model(x.repeat(2, 1, 1)), one)
     # y = (5 h_1)^2, dy/dh_1 = 50 h_1.
     assert scores.tolist() == [[25.0, 100.0, 225.0, 400.0]]
     assert gradients[0][0].flatten().tolist() == [50.0, 100.0, 150.0, 200.0]
@@ -62,9 +60,7 @@ def test_a_module_of_several_layers_and_several_runs():
         model(*inputs)
     states = [torch.tensor([1.0, 2.0]).reshape(2, 1, 1), torch.tensor([0.0, 5.0]).reshape(2, 1, 1)]
     doubled = [x.repeat(2, 1, 1) for x in inputs]
-    scores, ((first, second),) = resume(
-        model, taps, outputs, states, 2, lambda: model(*doubled), one
-    )
+    scores, ((first, second),) = resume(model, taps, outputs, states, 2, lambda: model(*doubled), one)
     # Of each run: h_0 + h_1 as they were (1 + 2, 10 + 20), h_2 as given, and (2 h_2)^2.
     assert scores.tolist() == [[3 + 1 + 4 + 30, 3 + 2 + 16 + 30 + 5 + 100]]
     # 1 + 8 h_2.
@@ -73,7 +69,7 @@ def test_a_module_of_several_layers_and_several_runs():
 
 def test_the_model_is_left_as_it_was():
     model = Toy().train()
-    own = lambda x: 2 * x  # noqa: E731  as libraries put it on an instance
+    own = lambda x: 2 * x  # noqa: E731
     model.blocks[0].forward = own
     taps, outputs = traced(model, torch.ones(1, 1, 1), 1)
 

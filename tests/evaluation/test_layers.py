@@ -18,8 +18,7 @@ def measured(predictor, sentences=SENTENCES, head=None, **settings):
     texts = TextReader(predictor)
     head = (head or PretrainedLMHead()).load(texts.transformer, texts.tokenizer)
     prepared = [
-        texts.prepare([predictor._json_to_instance({"sentence": sentence})])
-        for sentence in sentences
+        texts.prepare([predictor._json_to_instance({"sentence": sentence})]) for sentence in sentences
     ]
     return layers.measure(texts, {"head": head}, iter(prepared), **settings)["head"]
 
@@ -28,9 +27,7 @@ def by_hand(predictor, lm, sentence, layer, tau):
     """method.md once more: one sentence, loops over positions and vocabulary items."""
     hidden, _, ids, _ = reference.hidden_state_and_gradient(predictor, sentence, layer)
     rows = reference.probabilities(lm, hidden)
-    embeddings = (
-        predictor._model._text_field_embedder.token_embedder_tokens.transformer_model.embeddings
-    )
+    embeddings = predictor._model._text_field_embedder.token_embedder_tokens.transformer_model.embeddings
     table = embeddings.word_embeddings.weight.detach().double().tolist()
     sums = [0.0] * 6
     for n, row in list(enumerate(rows))[1:-1]:

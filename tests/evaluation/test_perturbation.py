@@ -115,9 +115,7 @@ def test_words(bert_folder):
     whole = texts.log_probabilities(tokens, [frozenset()])[frozenset()]
     assert found != pytest.approx(whole, abs=1e-4)
     with pytest.raises(ConfigurationError, match="this one reads words"):
-        perturbed(predictor, "remove").tokens(
-            predictor._json_to_instance({"sentence": "good films bad"})
-        )
+        perturbed(predictor, "remove").tokens(predictor._json_to_instance({"sentence": "good films bad"}))
 
 
 def test_the_model_stays_as_it_was(predictor):
@@ -150,9 +148,7 @@ def test_two_texts_are_refused(tmp_path):
     predictor, lines = rows.two_fields(False)(tmp_path)
     instance = predictor._json_to_instance(lines[0])
     texts = PerturbedPredictions(TextReader(predictor))
-    with pytest.raises(
-        ConfigurationError, match="inputs of one text can be compared; this one has 2"
-    ):
+    with pytest.raises(ConfigurationError, match="inputs of one text can be compared; this one has 2"):
         texts.tokens(instance)
     with pytest.raises(ConfigurationError, match="attention-rollout is for one text"):
         AttentionRollout(predictor).saliency_interpret_from_json(lines[0])

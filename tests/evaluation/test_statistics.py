@@ -18,9 +18,7 @@ def test_permutation_test_against_all_sign_flips():
     a, b = numbers.normal(0.5, 1, 9), numbers.normal(0, 1, 9)
     found = statistics.paired(a, b, seed=0)
     differences = a - b
-    flipped = [
-        abs(numpy.mean(differences * signs)) for signs in itertools.product((1, -1), repeat=9)
-    ]
+    flipped = [abs(numpy.mean(differences * signs)) for signs in itertools.product((1, -1), repeat=9)]
     exact = numpy.mean([value >= abs(differences.mean()) - 1e-12 for value in flipped])
     assert found["p"] == pytest.approx(exact)
     assert found["difference"] == pytest.approx(differences.mean())

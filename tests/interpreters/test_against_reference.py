@@ -42,9 +42,7 @@ def assert_close(got, wanted):
     "aggregation, layer, tau, normalise, batched",
     itertools.product(AGGREGATIONS, LAYERS, (1, 10, None), ("input", "vocabulary"), (False, True)),
 )
-def test_decoded_layer_saliency(
-    explained_model, language_model, aggregation, layer, tau, normalise, batched
-):
+def test_decoded_layer_saliency(explained_model, language_model, aggregation, layer, tau, normalise, batched):
     texts = SENTENCES[:8] if batched else SENTENCES[1:3]
     instances = interpret(
         explained_model,
@@ -57,9 +55,7 @@ def test_decoded_layer_saliency(
         normalise=normalise,
     )
     for text, instance in zip(texts, instances):
-        hidden, gradient, ids, value = reference.hidden_state_and_gradient(
-            explained_model, text, layer
-        )
+        hidden, gradient, ids, value = reference.hidden_state_and_gradient(explained_model, text, layer)
         s = reference.weights(aggregation, hidden, gradient)
         decoded = reference.probabilities(language_model, hidden)
         a = reference.rows_of_a(decoded, ids, SPECIAL, tau, normalise, "zero")
@@ -76,9 +72,7 @@ def test_decoded_layer_saliency(
     "layer, tau, normalise, batched",
     itertools.product(LAYERS, (1, 10, None), ("input", "vocabulary"), (False, True)),
 )
-def test_projected_gradient_saliency(
-    explained_model, language_model, layer, tau, normalise, batched
-):
+def test_projected_gradient_saliency(explained_model, language_model, layer, tau, normalise, batched):
     texts = SENTENCES[:8] if batched else SENTENCES[1:3]
     instances = interpret(
         explained_model,
@@ -98,9 +92,7 @@ def test_projected_gradient_saliency(
         assert_close(instance["signed_1"], wanted)
         sums = gradient.sum(0).double() @ embeddings.t()
         best = instance["vocabulary"][0]
-        index = explained_model._dataset_reader._tokenizer.tokenizer.convert_tokens_to_ids(
-            best["token"]
-        )
+        index = explained_model._dataset_reader._tokenizer.tokenizer.convert_tokens_to_ids(best["token"])
         assert index == int(sums.abs().argmax())
         assert best["score"] == pytest.approx(sums[index].item(), rel=1e-4)
 
@@ -165,9 +157,7 @@ def test_targets(explained_model, settings, score):
         aggregation="gradient-x-input",
         **settings,
     )
-    hidden, gradient, _, value = reference.hidden_state_and_gradient(
-        explained_model, text, 1, score
-    )
+    hidden, gradient, _, value = reference.hidden_state_and_gradient(explained_model, text, 1, score)
     assert_close(instance["signed_1"], reference.weights("gradient-x-input", hidden, gradient))
     assert instance["target"]["score"] == pytest.approx(value, abs=1e-5)
 
@@ -219,9 +209,7 @@ def test_all_layers_equal_each_alone(explained_model):
 
 def test_the_model_decodes_to_its_input(explained_model):
     """Otherwise most scores of these tests would be 0, and the comparisons above would say little."""
-    instances = interpret(
-        explained_model, SENTENCES, True, type="decoded-layer-saliency", layer=2, tau=10
-    )
+    instances = interpret(explained_model, SENTENCES, True, type="decoded-layer-saliency", layer=2, tau=10)
     scores = [score for instance in instances for score in instance["signed_1"][1:-1]]
     assert sum(score != 0 for score in scores) > 0.7 * len(scores)
     assert min(scores) < 0 < max(scores)

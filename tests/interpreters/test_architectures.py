@@ -31,13 +31,9 @@ def test_layer_saliency(built):
     _, predictor, _ = built
     lines = [{"sentence": sentence} for sentence in SENTENCES]
     for layer in (0, 2, 3):
-        out = interpreter(
-            predictor, type="layer-saliency", layer=layer, aggregation="gradient-x-input"
-        )
+        out = interpreter(predictor, type="layer-saliency", layer=layer, aggregation="gradient-x-input")
         for sentence, result in zip(SENTENCES, out.saliency_interpret_batch_json(lines)):
-            hidden, gradient, _, value = reference.hidden_state_and_gradient(
-                predictor, sentence, layer
-            )
+            hidden, gradient, _, value = reference.hidden_state_and_gradient(predictor, sentence, layer)
             wanted = reference.weights("gradient-x-input", hidden, gradient)
             assert result["instance_1"]["signed_1"] == pytest.approx(wanted, rel=1e-3, abs=1e-5)
             assert result["instance_1"]["target"]["score"] == pytest.approx(value, abs=1e-5)
@@ -59,18 +55,14 @@ def test_decoded_layer_saliency(built):
         "special_tokens": "keep",
     }
     text = SENTENCES[3]
-    out = interpreter(predictor, **config).saliency_interpret_from_json({"sentence": text})[
-        "instance_1"
-    ]
+    out = interpreter(predictor, **config).saliency_interpret_from_json({"sentence": text})["instance_1"]
     hidden, gradient, ids, _ = reference.hidden_state_and_gradient(predictor, text, 2)
     s = reference.weights("gradient-x-input", hidden, gradient)
     # The whole language model, its base model's output replaced by the given state.
     lm = getattr(transformers, TINY[model_type][1]).from_pretrained(path).eval()
     state = hidden.unsqueeze(0)
     if model_type == "gpt2":
-        state = predictor._model._text_field_embedder.token_embedder_tokens.transformer_model.ln_f(
-            state
-        )
+        state = predictor._model._text_field_embedder.token_embedder_tokens.transformer_model.ln_f(state)
     handle = lm.base_model.register_forward_hook(lambda module, inputs, output: Given((state,)))
     with torch.no_grad():
         logits = lm(input_ids=torch.tensor([ids]), return_dict=False)[0][0]

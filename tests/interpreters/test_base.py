@@ -67,9 +67,7 @@ def test_where_each_score_comes_from(predictor):
 
 
 def test_nothing_decoded_when_not_asked_for(predictor):
-    explanation = make(predictor, decoded_top_k=0).saliency_interpret_from_json(LINES[0])[
-        "instance_1"
-    ]
+    explanation = make(predictor, decoded_top_k=0).saliency_interpret_from_json(LINES[0])["instance_1"]
     assert explanation["decoded_1"] == [[] for _ in explanation["tokens_1"]]
     undecoded = make(predictor, "layer-saliency", layer=1).saliency_interpret_from_json(LINES[0])
     assert undecoded["instance_1"]["decoded_1"] == explanation["decoded_1"]
@@ -98,7 +96,9 @@ def test_results_are_read_after_the_last_layer(predictor, monkeypatch):
     steps = []
     for owner, name in ((interpreter, "_explain_layer"), (base, "layer_to_json")):
 
-        def step(*args, own=getattr(owner, name), name=name):
+        own = getattr(owner, name)
+
+        def step(*args, own=own, name=name):
             steps.append(name)
             return own(*args)
 
@@ -109,9 +109,7 @@ def test_results_are_read_after_the_last_layer(predictor, monkeypatch):
 
 @pytest.mark.parametrize("name", OURS)
 def test_twice_the_same_gives_the_same_bytes(predictor, name):
-    dumps = [
-        json.dumps(make(predictor, name).saliency_interpret_batch_json(LINES)) for _ in range(2)
-    ]
+    dumps = [json.dumps(make(predictor, name).saliency_interpret_batch_json(LINES)) for _ in range(2)]
     assert dumps[0] == dumps[1]
 
 
@@ -165,16 +163,12 @@ def test_inputs_that_cannot_be_explained(predictor):
     for empty in ("", "   "):
         with pytest.raises(ConfigurationError, match="the text is empty"):
             interpreter.saliency_interpret_from_json({"sentence": empty})
-    with pytest.raises(
-        ConfigurationError, match="102 word pieces; the model has room for 64.*max_length"
-    ):
+    with pytest.raises(ConfigurationError, match="102 word pieces; the model has room for 64.*max_length"):
         interpreter.saliency_interpret_from_json({"sentence": "good " * 99 + "good"})
 
 
 def test_a_text_of_the_full_length_is_explained(predictor):
-    out = make(predictor, "layer-saliency").saliency_interpret_from_json(
-        {"sentence": "good " * 61 + "good"}
-    )
+    out = make(predictor, "layer-saliency").saliency_interpret_from_json({"sentence": "good " * 61 + "good"})
     assert len(out["instance_1"]["grad_input_1"]) == 64
 
 
@@ -235,9 +229,7 @@ def test_a_frozen_embedder_is_explained(roberta_folder):
     embedder = config["text_field_embedder"]["token_embedders"]["tokens"]
     trained = make(build_predictor(roberta_folder)).saliency_interpret_from_json(LINES[0])
     embedder["train_parameters"] = False
-    frozen = make(build_predictor(roberta_folder, model=config)).saliency_interpret_from_json(
-        LINES[0]
-    )
+    frozen = make(build_predictor(roberta_folder, model=config)).saliency_interpret_from_json(LINES[0])
     assert frozen == trained
 
 
@@ -245,9 +237,7 @@ def test_a_model_without_a_transformer_is_refused():
     model = {
         "type": "basic_classifier",
         "text_field_embedder": {
-            "token_embedders": {
-                "tokens": {"type": "embedding", "embedding_dim": 4, "num_embeddings": 5}
-            }
+            "token_embedders": {"tokens": {"type": "embedding", "embedding_dim": 4, "num_embeddings": 5}}
         },
         "seq2vec_encoder": {"type": "boe", "embedding_dim": 4},
     }
@@ -268,12 +258,8 @@ def test_an_indexer_that_makes_no_word_pieces_is_refused(roberta_folder):
 
 
 def test_an_input_without_text_is_refused(predictor):
-    with pytest.raises(
-        ConfigurationError, match="no text to explain: the instance has no text field"
-    ):
-        make(predictor).saliency_interpret_batch_instance(
-            [Instance({"label": LabelField("positive")})]
-        )
+    with pytest.raises(ConfigurationError, match="no text to explain: the instance has no text field"):
+        make(predictor).saliency_interpret_batch_instance([Instance({"label": LabelField("positive")})])
 
 
 PAIR = {"premise": "the film is slow", "hypothesis": "the film is bad"}
@@ -311,9 +297,7 @@ def test_the_premise_is_one_and_the_hypothesis_two(tmp_path):
 def test_words_score_what_their_pieces_do(tmp_path, how):
     predictor, lines = rows.words()(tmp_path)
     config = {"layer": 1, "aggregation": "gradient-x-input", "word_aggregation": how}
-    (out,) = (
-        make(predictor, "layer-saliency", **config).saliency_interpret_from_json(lines[0]).values()
-    )
+    (out,) = make(predictor, "layer-saliency", **config).saliency_interpret_from_json(lines[0]).values()
     # By hand: gradient times state of each piece, from one full pass.
     model = predictor._model
     embedder = model._text_field_embedder.token_embedder_tokens
@@ -321,9 +305,7 @@ def test_words_score_what_their_pieces_do(tmp_path, how):
     words = lines[0]["sentence"].split()
     pieces = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in words]
     ids = [0, *(piece for word in pieces for piece in word), 2]
-    states = embedder._matched_embedder.transformer_model(
-        torch.tensor([ids]), output_hidden_states=True
-    )
+    states = embedder._matched_embedder.transformer_model(torch.tensor([ids]), output_hidden_states=True)
     last, start, means = states.last_hidden_state[0], 1, []
     for word in pieces:
         means.append(last[start : start + len(word)].mean(0))
@@ -389,9 +371,7 @@ def test_textual_entailment_with_one_field(pair_predictor, name):
 
 @pytest.mark.parametrize("special_tokens", ["zero", "exclude"])
 def test_the_unknown_token_is_a_word_like_others(bert_folder, special_tokens):
-    interpreter = make(
-        build_predictor(bert_folder), layer=1, tau=None, special_tokens=special_tokens
-    )
+    interpreter = make(build_predictor(bert_folder), layer=1, tau=None, special_tokens=special_tokens)
     out = interpreter.saliency_interpret_from_json({"sentence": "a zzz film"})["instance_1"]
     assert out["tokens_1"] == ["[CLS]", "a", "[UNK]", "film", "[SEP]"]
     assert [score != 0 for score in out["signed_1"]] == [False, True, True, True, False]

@@ -66,9 +66,7 @@ def test_attention_rollout_of_words(bert_folder):
     reader["tokenizer"] = {"type": "just_spaces"}
     reader["token_indexers"]["tokens"]["type"] = "pretrained_transformer_mismatched"
     model = model_config(bert_folder)
-    model["text_field_embedder"]["token_embedders"]["tokens"][
-        "type"
-    ] = "pretrained_transformer_mismatched"
+    model["text_field_embedder"]["token_embedders"]["tokens"]["type"] = "pretrained_transformer_mismatched"
     predictor = build_predictor(bert_folder, reader, model)
     found = scores(make(predictor, "attention-rollout"), {"sentence": "good films good"})
     assert len(found) == 3 and sum(found) == pytest.approx(1) and min(found) > 0

@@ -80,9 +80,7 @@ def test_occlusion_of_embeddings_masks_word_pieces(predictor, window):
     """At layer 0 the masked state of a position is that of a mask token."""
     scores, label = explained(predictor, "Occlusion", arguments={"sliding_window_shapes": window})
     bare = Bare(predictor)
-    found = captum.attr.Occlusion(bare).attribute(
-        bare.ids, (window,), baselines=bare.masked, target=label
-    )
+    found = captum.attr.Occlusion(bare).attribute(bare.ids, (window,), baselines=bare.masked, target=label)
     assert scores == pytest.approx(found[0].tolist(), abs=1e-5)
 
 
@@ -99,9 +97,7 @@ def test_occlusion_by_hand(predictor):
 
 
 def test_shapley_values_are_complete(predictor):
-    scores, label = explained(
-        predictor, "ShapleyValueSampling", layer=1, arguments={"n_samples": 2}
-    )
+    scores, label = explained(predictor, "ShapleyValueSampling", layer=1, arguments={"n_samples": 2})
     bare = Bare(predictor)
     with torch.no_grad():
         difference = (bare(bare.ids) - bare(bare.masked))[0, label].item()
@@ -125,9 +121,7 @@ def test_each_method(predictor, method):
         # Several rows may be added up in another order than one.
         assert list(alone["instance_1"]) == list(instance)
         assert alone["instance_1"]["tokens_1"] == instance["tokens_1"]
-        assert numbers_of(instance) == pytest.approx(
-            numbers_of(alone["instance_1"]), rel=1e-4, abs=1e-6
-        )
+        assert numbers_of(instance) == pytest.approx(numbers_of(alone["instance_1"]), rel=1e-4, abs=1e-6)
     assert hook_count(predictor._model) == hooks
     assert torch.equal(torch.get_rng_state(), numbers[0])
     assert numpy.random.get_state()[1].tolist() == numbers[1]
@@ -135,9 +129,7 @@ def test_each_method(predictor, method):
 
 @pytest.mark.parametrize("method", ["Lime", "KernelShap", "GradientShap"])
 def test_the_seed_matters(predictor, method):
-    a, b = (
-        make(predictor, method, seed=seed).saliency_interpret_from_json(LINES[1]) for seed in (0, 1)
-    )
+    a, b = (make(predictor, method, seed=seed).saliency_interpret_from_json(LINES[1]) for seed in (0, 1))
     assert a["instance_1"]["signed_1"] != b["instance_1"]["signed_1"]
 
 

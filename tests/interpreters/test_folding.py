@@ -51,9 +51,7 @@ def test_folded_texts_equal_their_segments_run_by_hand(roberta_folder, layer, ba
     texts = [LONG, SENTENCES[0], "good", LONG + " " + LONG] if batched else [LONG]
     settings = {"layer": layer, "aggregation": "gradient-x-input", "special_tokens": "keep"}
     for name in ("layer-saliency", "decoded-layer-saliency"):
-        interpreter = SaliencyInterpreter.from_params(
-            Params({"type": name, **settings}), predictor=predictor
-        )
+        interpreter = SaliencyInterpreter.from_params(Params({"type": name, **settings}), predictor=predictor)
         results = interpreter.saliency_interpret_batch_json([{"sentence": t} for t in texts])
         for text, result in zip(texts, results):
             hidden, gradient, ids = by_hand(predictor, text, layer)

@@ -24,9 +24,7 @@ def make(predictor, type="decoded-layer-saliency", **settings):
     return SaliencyInterpreter.from_params(Params({"type": type, **settings}), predictor=predictor)
 
 
-@pytest.mark.parametrize(
-    "type", ["decoded-layer-saliency", "projected-gradient-saliency", "layer-saliency"]
-)
+@pytest.mark.parametrize("type", ["decoded-layer-saliency", "projected-gradient-saliency", "layer-saliency"])
 def test_auto_takes_the_chosen_layer(predictor, tmp_path, type):
     folder = write(tmp_path)
     for path in (folder, folder + "/layers.json"):

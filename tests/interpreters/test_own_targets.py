@@ -118,9 +118,7 @@ def test_what_is_no_score_is_refused_in_one_line(target, predictor, score, messa
 
 def test_a_score_without_classes_takes_none(target, predictor):
     with pytest.raises(ConfigurationError, match="target_class goes with .*'own' has no classes"):
-        interpreter(
-            predictor, target=target(lambda outputs: outputs["logits"][:, 0]), target_class=1
-        )
+        interpreter(predictor, target=target(lambda outputs: outputs["logits"][:, 0]), target_class=1)
 
 
 def test_an_unknown_target_is_refused_with_those_there_are(predictor):

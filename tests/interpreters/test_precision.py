@@ -35,9 +35,7 @@ def make(predictor, **config):
     return SaliencyInterpreter.from_params(params, predictor=predictor)
 
 
-needs_torch_2 = pytest.mark.skipif(
-    torch.__version__.startswith("1."), reason="refused with torch 1 on a CPU"
-)
+needs_torch_2 = pytest.mark.skipif(torch.__version__.startswith("1."), reason="refused with torch 1 on a CPU")
 
 
 # Of a text's largest score, as the README states it.
@@ -81,8 +79,7 @@ def test_mixed_precision_is_near_float32(bundled, lines, config, autocast):
 @needs_torch_2
 def test_hidden_states_too(bundled, lines):
     plain, low = (
-        make(bundled, type="layer-saliency", layer=2, autocast=autocast)
-        for autocast in (None, "bfloat16")
+        make(bundled, type="layer-saliency", layer=2, autocast=autocast) for autocast in (None, "bfloat16")
     )
     states = []
     for interpreter in (plain, low):
@@ -101,9 +98,7 @@ def test_torch_1_on_a_cpu_is_refused(bundled):
 
 
 def test_other_types_are_refused(bundled):
-    with pytest.raises(
-        ConfigurationError, match="autocast must be one of .*; got 'float8'"
-    ) as error:
+    with pytest.raises(ConfigurationError, match="autocast must be one of .*; got 'float8'") as error:
         make(bundled, type="layer-saliency", autocast="float8")
     assert "\n" not in str(error.value)
 
@@ -148,10 +143,7 @@ def test_sdpa_gives_what_eager_attention_does(both, aggregation):
 
 def test_attention_rollout_reads_the_weights_that_sdpa_hides(both):
     eager, sdpa = (
-        [
-            make(both[attention], type="attention-rollout").saliency_interpret_from_json(line)
-            for line in LINES
-        ]
+        [make(both[attention], type="attention-rollout").saliency_interpret_from_json(line) for line in LINES]
         for attention in ("eager", "sdpa")
     )
     for got, expected in zip(sdpa, eager):

@@ -35,9 +35,9 @@ def test_captum_gives_the_same(predictor, layer, steps, rule):
     theirs = {"gauss-legendre": "gausslegendre"}.get(theirs, theirs)
     model = predictor._model
     transformer = model._text_field_embedder.token_embedder_tokens.transformer_model
-    out = make(
-        predictor, integrated(steps=steps, rule=ours), layer=layer
-    ).saliency_interpret_from_json(LINES[1])["instance_1"]
+    out = make(predictor, integrated(steps=steps, rule=ours), layer=layer).saliency_interpret_from_json(
+        LINES[1]
+    )["instance_1"]
 
     tokenizer = predictor._dataset_reader._tokenizer.tokenizer
     ids = torch.tensor([tokenizer(SENTENCES[1])["input_ids"]])
@@ -83,9 +83,7 @@ def averaged(model):
 
 def replaced(model):
     embeddings = model._text_field_embedder.token_embedder_tokens.transformer_model.embeddings
-    embeddings.word_embeddings.weight = torch.nn.Parameter(
-        embeddings.word_embeddings.weight.detach() * 2
-    )
+    embeddings.word_embeddings.weight = torch.nn.Parameter(embeddings.word_embeddings.weight.detach() * 2)
 
 
 @pytest.mark.parametrize("change", [averaged, replaced])
@@ -94,17 +92,13 @@ def test_nothing_is_left_of_the_parameters_that_a_model_had(predictor, change):
     before = used.saliency_interpret_batch_json(LINES)
     change(predictor._model)
     after = used.saliency_interpret_batch_json(LINES)
-    assert after == make(predictor, integrated(steps=2), layer=1).saliency_interpret_batch_json(
-        LINES
-    )
+    assert after == make(predictor, integrated(steps=2), layer=1).saliency_interpret_batch_json(LINES)
     assert after != before
     tokenizer = predictor._dataset_reader._tokenizer.tokenizer
     ids = torch.tensor([tokenizer(SENTENCES[1])["input_ids"]])
     masked = ids.clone()
     masked[:, 1:-1] = tokenizer.mask_token_id
-    label = predictor._model.vocab.get_token_index(
-        after[1]["instance_1"]["target"]["label"], "labels"
-    )
+    label = predictor._model.vocab.get_token_index(after[1]["instance_1"]["target"]["label"], "labels")
 
     def logit(ids):
         mask = torch.ones_like(ids, dtype=torch.bool)
@@ -144,17 +138,15 @@ def test_the_default_runs_the_blocks_above_the_layer_twice_for_each_text(predict
 @pytest.mark.parametrize("type", ["layer-saliency", "decoded-layer-saliency"])
 def test_several_layers(predictor, type):
     aggregation = integrated(steps=3)
-    out = make(predictor, dict(aggregation), type, layer=[0, 2]).saliency_interpret_from_json(
-        LINES[2]
-    )["instance_1"]
+    out = make(predictor, dict(aggregation), type, layer=[0, 2]).saliency_interpret_from_json(LINES[2])[
+        "instance_1"
+    ]
     for entry in out["layers"]:
         (alone,) = make(
             predictor, dict(aggregation), type, layer=entry["layer"]
         ).saliency_interpret_batch_json([LINES[2]])
         assert entry["signed_1"] == pytest.approx(alone["instance_1"]["signed_1"], abs=1e-6)
-        assert entry["completeness_gap"] == pytest.approx(
-            alone["instance_1"]["completeness_gap"], abs=1e-6
-        )
+        assert entry["completeness_gap"] == pytest.approx(alone["instance_1"]["completeness_gap"], abs=1e-6)
 
 
 def test_a_tokenizer_without_a_mask(tmp_path):
@@ -173,9 +165,7 @@ def test_a_tokenizer_without_a_mask(tmp_path):
     by_end = signed()
     assert any(by_end) and by_end != by_unknown
     tokenizer.eos_token = None
-    with pytest.raises(
-        ConfigurationError, match='no mask token, and no unknown, padding.*use "zero"'
-    ):
+    with pytest.raises(ConfigurationError, match='no mask token, and no unknown, padding.*use "zero"'):
         make(predictor, integrated())
     assert any(signed(baseline="zero"))
     # What explains nothing needs no token to stand in.
@@ -246,9 +236,7 @@ def test_token_types_tell_masked_inputs_apart(tmp_path):
         return [out["instance_1"]["signed_1"] for out in explained]
 
     together = signed(*instances)
-    assert [t.text_id for t in instances[0]["tokens"]] == [
-        t.text_id for t in instances[1]["tokens"]
-    ]
+    assert [t.text_id for t in instances[0]["tokens"]] == [t.text_id for t in instances[1]["tokens"]]
     alone = [signed(instance)[0] for instance in instances]
     assert alone[0] != pytest.approx(alone[1], abs=1e-4)
     for got, wanted in zip(together, alone):

@@ -37,9 +37,7 @@ def scores(**settings):
     arguments = {"kind": "logit", "target_class": None, "contrast_class": None, **settings}
     target = ModelTarget(Labelled("a", "b", "c"), **arguments)
     choices = target.choose(OUTPUTS, [{}, {}], [None, None])
-    return target.scores(OUTPUTS, target.terms(choices, CPU)).tolist(), [
-        c.description for (c,) in choices
-    ]
+    return target.scores(OUTPUTS, target.terms(choices, CPU)).tolist(), [c.description for (c,) in choices]
 
 
 def test_hand_computed_scores():
@@ -117,9 +115,7 @@ def test_unsupported_families_are_refused_by_name(module, what):
     family = type("Family", (Labelled,), {"__module__": module})
     heir = type("Heir", (family,), {"__module__": "users.own"})
     for model in (family("a"), heir("a")):
-        with pytest.raises(
-            ConfigurationError, match=f"is not supported .*{what}.*classifiers, tag"
-        ):
+        with pytest.raises(ConfigurationError, match=f"is not supported .*{what}.*classifiers, tag"):
             target_type(model)
 
 
@@ -170,14 +166,10 @@ def test_a_tagger_explains_its_spans(tmp_path):
     index = predictor._model.vocab.get_token_index
     for label, (start, end) in spans:
         (target,) = [
-            instance["target"]
-            for instance in result.values()
-            if instance["target"]["span"] == [start, end]
+            instance["target"] for instance in result.values() if instance["target"]["span"] == [start, end]
         ]
         assert target["label"] == label
-        wanted = sum(
-            output["logits"][i][index(output["tags"][i], "labels")] for i in range(start, end + 1)
-        )
+        wanted = sum(output["logits"][i][index(output["tags"][i], "labels")] for i in range(start, end + 1))
         assert target["score"] == pytest.approx(wanted, rel=1e-4)
 
 
@@ -186,16 +178,12 @@ def test_a_tagger_without_a_predicted_span(tmp_path):
     predictor, lines = build(tmp_path)
     with torch.no_grad():
         predictor._model.tag_projection_layer._module.bias[:] = torch.tensor([99.0, 0.0, 0.0])
-    interpreter = SaliencyInterpreter.from_params(
-        Params({"type": "layer-saliency"}), predictor=predictor
-    )
+    interpreter = SaliencyInterpreter.from_params(Params({"type": "layer-saliency"}), predictor=predictor)
     assert interpreter.saliency_interpret_batch_json(lines[:3]) == [{}, {}, {}]
 
 
 def test_a_tagger_or_reader_has_no_class_to_choose(tmp_path):
-    with pytest.raises(
-        ConfigurationError, match="target_class is for classifiers and language models"
-    ):
+    with pytest.raises(ConfigurationError, match="target_class is for classifiers and language models"):
         explain(rows.question_answering, tmp_path, target_class="start")
 
 
@@ -250,9 +238,7 @@ def test_metrics_in_dicts_and_lists_are_as_before(tmp_path):
     assert held
     with metrics_preserved(model):
         for metric in held:
-            metric(
-                torch.rand(1, 2, 2), torch.zeros(1, 2, dtype=torch.long), torch.ones(1, 2).bool()
-            )
+            metric(torch.rand(1, 2, 2), torch.zeros(1, 2, dtype=torch.long), torch.ones(1, 2).bool())
         assert [vars(metric) for metric in held] != before
     assert [vars(metric) for metric in held] == before
     assert all(a is b for a, b in zip(held, model.metrics.values()))

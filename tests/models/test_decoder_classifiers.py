@@ -133,9 +133,7 @@ def test_decoders_are_explained_as_a_plain_hook_does(tmp_path, kind):
     interpreter = SaliencyInterpreter.from_params(
         Params({"type": "layer-saliency", "layer": 1}), predictor=predictor
     )
-    together = [
-        out["instance_1"]["signed_1"] for out in interpreter.saliency_interpret_batch_json(LINES)
-    ]
+    together = [out["instance_1"]["signed_1"] for out in interpreter.saliency_interpret_batch_json(LINES)]
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
     model.config.use_cache = False
@@ -158,7 +156,7 @@ def test_decoders_are_explained_as_a_plain_hook_does(tmp_path, kind):
         masked, _ = state([i if i in (1, 2) else tokenizer.unk_token_id for i in ids])
         middle = ((own + masked) / 2).requires_grad_()
         hook = blocks[0].register_forward_hook(
-            lambda _, __, out: (middle, *out[1:]) if isinstance(out, tuple) else middle
+            lambda _, __, out, middle=middle: (middle, *out[1:]) if isinstance(out, tuple) else middle
         )
         model(torch.tensor([ids])).logits[0, predicted].backward()
         hook.remove()
@@ -172,18 +170,14 @@ def test_settings_of_a_models_output_do_not_matter(tmp_path, setting):
     predictor = save_classifier(
         folder, "GPT2", llama_tokenizer(), pad_token_id=2, **{setting: setting == "torchscript"}
     )
-    interpreter = SaliencyInterpreter.from_params(
-        Params({"type": "layer-saliency"}), predictor=predictor
-    )
+    interpreter = SaliencyInterpreter.from_params(Params({"type": "layer-saliency"}), predictor=predictor)
     assert any(interpreter.saliency_interpret_from_json(LINES[0])["instance_1"]["signed_1"])
 
 
 def test_rollout_reads_the_position_that_the_classifier_reads(tmp_path):
     folder = tmp_path / "classifier"
     predictor = save_classifier(folder, "GPT2", llama_tokenizer(), pad_token_id=2)
-    interpreter = SaliencyInterpreter.from_params(
-        Params({"type": "attention-rollout"}), predictor=predictor
-    )
+    interpreter = SaliencyInterpreter.from_params(Params({"type": "attention-rollout"}), predictor=predictor)
     got = interpreter.saliency_interpret_from_json(LINES[0])["instance_1"]["grad_input_1"]
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()

@@ -8,7 +8,7 @@ from allennlp_layer_saliency.models import huggingface
 from allennlp_layer_saliency.models.huggingface.loading import quiet
 from tests.conftest import hook_count, reseed_weights, save_bert, save_roberta, weights_file
 
-COMMON = dict(vocab_size=40, num_hidden_layers=3, hidden_size=16, num_attention_heads=2)
+COMMON = {"vocab_size": 40, "num_hidden_layers": 3, "hidden_size": 16, "num_attention_heads": 2}
 ENCODER = dict(COMMON, intermediate_size=24, max_position_embeddings=20)
 # Every architecture of the table, tiny: (config, its language model class).
 TINY = {
@@ -219,9 +219,7 @@ def test_find_transformer():
     assert huggingface.find_transformer(two, "second") is roberta
     with pytest.raises(ValueError, match="several transformers; choose one .*: first, second"):
         huggingface.find_transformer(two)
-    with pytest.raises(
-        ValueError, match="no Hugging Face model at 'third'; there is one at .*first"
-    ):
+    with pytest.raises(ValueError, match="no Hugging Face model at 'third'; there is one at .*first"):
         huggingface.find_transformer(two, "third")
     with pytest.raises(ValueError, match=r"no Hugging Face transformer.*linear \(Linear\)"):
         huggingface.find_transformer(Classifier(linear=nn.Linear(2, 2)))
@@ -312,9 +310,7 @@ def test_an_architecture_that_is_not_in_the_table_is_recognised(name):
     assert layers.final_norm is (norm and model.get_submodule(norm))
     ids = torch.tensor([[5, 6, 7, 8], [9, 10, 11, 12]])
     taps = dict(enumerate(layers.taps))
-    captured = capture(
-        model, taps, lambda: model(input_ids=ids), lambda o: o[0].sum(-1)[:, 1].unsqueeze(0)
-    )
+    captured = capture(model, taps, lambda: model(input_ids=ids), lambda o: o[0].sum(-1)[:, 1].unsqueeze(0))
     with torch.no_grad():
         wanted = model.eval()(input_ids=ids, output_hidden_states=True).hidden_states
     assert len(wanted) == len(taps)

@@ -29,9 +29,7 @@ def test_loss_and_accuracy(tmp_path):
 
 def test_labels_in_another_order_are_refused(tmp_path):
     folder = save_classifier("bert", tmp_path)
-    with pytest.raises(
-        ConfigurationError, match="the vocabulary .'positive'.*allennlp saliency arch"
-    ):
+    with pytest.raises(ConfigurationError, match="the vocabulary .'positive'.*allennlp saliency arch"):
         HuggingFaceClassifier(vocabulary("positive", "negative", "<b>mixed</b>"), folder)
 
 

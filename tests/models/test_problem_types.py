@@ -1,7 +1,8 @@
-"""Classifiers of any number of labels, and regressions: loaded, explained, and refused where they can't be."""
+"""Classifiers of any number of labels, and regressions."""
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -44,9 +45,7 @@ def archived(root, **config):
 
 def predictor(path, interpreter="layer-saliency", **settings):
     config = {"type": interpreter, **settings}
-    return Predictor.from_archive(
-        load_archive(path), "saliency", extra_args={"interpreter": config}
-    )
+    return Predictor.from_archive(load_archive(path), "saliency", extra_args={"interpreter": config})
 
 
 def logits_of(folder, text):
@@ -114,9 +113,7 @@ def test_a_regressions_output_is_explained(regression):
     assert instance["target"]["kind"] == "output"
     assert instance["target"]["score"] == pytest.approx(wanted, abs=1e-4)
     model = AutoModelForSequenceClassification.from_pretrained(folder)
-    (again,) = explain(
-        model, AutoTokenizer.from_pretrained(folder), [TEXTS[1]], "layer-saliency", layer=1
-    )
+    (again,) = explain(model, AutoTokenizer.from_pretrained(folder), [TEXTS[1]], "layer-saliency", layer=1)
     assert again["instance_1"]["signed_1"] == pytest.approx(instance["signed_1"], rel=1e-4)
     assert any(instance["signed_1"])
     with pytest.raises(ConfigurationError, match="the model predicts a number and no class"):
@@ -149,9 +146,7 @@ def test_loss_and_metric(which, request):
 
 def test_what_is_wrong_is_said(multi_label, regression, tmp_path):
     reader = load_archive(regression[1]).dataset_reader
-    with pytest.raises(
-        ConfigurationError, match="a regression's label must be a number; got 'bad'"
-    ):
+    with pytest.raises(ConfigurationError, match="a regression's label must be a number; got 'bad'"):
         reader.text_to_instance("a film", label="bad")
     # AllenNLP's own explain the loss of a class.
     builtin = predictor(regression[1], "simple-gradient")
@@ -160,16 +155,13 @@ def test_what_is_wrong_is_said(multi_label, regression, tmp_path):
     builtin = predictor(multi_label[1], "simple-gradient")
     assert len(builtin.predict_json({"sentence": TEXTS[0]})["saliency"]["instance_1"]) > 1
     unknown = save_classifier("bert", tmp_path / "unknown", num_labels=2)
-    config = json.loads(open(f"{unknown}/config.json").read())
-    with open(f"{unknown}/config.json", "w") as file:
-        json.dump({**config, "problem_type": "ranking"}, file)
+    file = Path(unknown) / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "problem_type": "ranking"}))
     with pytest.raises(ConfigurationError, match="problem_type|ranking"):
         archive(unknown, str(tmp_path / "model.tar.gz"))
 
 
-@pytest.mark.parametrize(
-    "which, what", [("multi_label", "any number of labels"), ("regression", "a number")]
-)
+@pytest.mark.parametrize("which, what", [("multi_label", "any number of labels"), ("regression", "a number")])
 def test_they_are_not_compared(which, what, request):
     inner = predictor(request.getfixturevalue(which)[1]).inner
     with pytest.raises(ConfigurationError, match=f"HuggingFaceClassifier predicts {what}"):

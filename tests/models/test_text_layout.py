@@ -77,9 +77,7 @@ def test_folded_texts_there_and_back(roberta_folder):
     model = torch.nn.ModuleList([embedder])
     # Pieces 10 to 16 in three segments; then a text of one segment, and padding.
     text = {
-        "token_ids": torch.tensor(
-            [[0, 10, 11, 12, 2, 0, 13, 14, 15, 2, 0, 16, 2], [0, 20, 2] + [1] * 10]
-        ),
+        "token_ids": torch.tensor([[0, 10, 11, 12, 2, 0, 13, 14, 15, 2, 0, 16, 2], [0, 20, 2] + [1] * 10]),
         "mask": torch.arange(9) < torch.tensor([[9], [3]]),
         "segment_concat_mask": torch.arange(13) < torch.tensor([[13], [3]]),
     }
@@ -108,9 +106,7 @@ def test_folded_texts_there_and_back(roberta_folder):
 def test_runs_on_other_texts_are_refused():
     layout = TextLayout.of(MODEL, None, [TWO])
     ids = TWO["token_ids"]
-    with pytest.raises(
-        ValueError, match="ran 2 times for 1 texts; only models that read each text once"
-    ):
+    with pytest.raises(ValueError, match="ran 2 times for 1 texts; only models that read each text once"):
         layout.runs([ids, ids])
     with pytest.raises(ValueError, match="not on these texts' word pieces as they are"):
         layout.runs([ids + 1])

@@ -39,9 +39,7 @@ def test_the_same_as_of_an_archive(folder, tmp_path, interpreter):
     found = explain(*loaded(folder), texts, interpreter=interpreter, **settings)
     for one, other in zip(found, wanted):
         instance = other.explanation["instance_1"]
-        assert one["instance_1"]["grad_input_1"] == pytest.approx(
-            instance["grad_input_1"], abs=1e-5
-        )
+        assert one["instance_1"]["grad_input_1"] == pytest.approx(instance["grad_input_1"], abs=1e-5)
 
 
 def test_the_target_is_the_models_own_prediction(folder):

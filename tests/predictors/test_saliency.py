@@ -72,9 +72,7 @@ def run(archive, tmp_path, lines, *flags, **predictor_args):
         ["predict", archive, str(source), "--predictor", "saliency", "--silent"]
         + ["--predictor-args", json.dumps(predictor_args), "--output-file", str(output), *flags]
     )
-    return [
-        json.loads(line, parse_constant=pytest.fail) for line in output.read_text().splitlines()
-    ]
+    return [json.loads(line, parse_constant=pytest.fail) for line in output.read_text().splitlines()]
 
 
 def main(arguments):
@@ -96,9 +94,7 @@ def test_predict(archive, tmp_path, name, batch_size):
         assert result["probs"] == pytest.approx(prediction["probs"], abs=1e-6)
         instance = result["saliency"]["instance_1"]
         assert instance["tokens_1"] == prediction["tokens"]
-        assert (
-            len(instance["grad_input_1"]) == len(instance["offsets_1"]) == len(prediction["tokens"])
-        )
+        assert len(instance["grad_input_1"]) == len(instance["offsets_1"]) == len(prediction["tokens"])
         total = sum(instance["grad_input_1"])
         assert total == pytest.approx(1, abs=1e-5) or total == 0
 
@@ -173,9 +169,7 @@ def test_built_ins_explain_models_without_a_transformer(name):
     model = {
         "type": "basic_classifier",
         "text_field_embedder": {
-            "token_embedders": {
-                "tokens": {"type": "embedding", "embedding_dim": 4, "num_embeddings": 9}
-            }
+            "token_embedders": {"tokens": {"type": "embedding", "embedding_dim": 4, "num_embeddings": 9}}
         },
         "seq2vec_encoder": {"type": "boe", "embedding_dim": 4},
     }
@@ -211,9 +205,7 @@ def test_the_count_of_errors_ends_standard_error(archive, tmp_path, roberta_fold
         ),
     ],
 )
-def test_one_input_that_fails_in_a_batch_does_not_fail_the_others(
-    roberta_folder, monkeypatch, message, said
-):
+def test_one_input_that_fails_in_a_batch_does_not_fail_the_others(roberta_folder, monkeypatch, message, said):
     predictor = saliency_predictor(roberta_folder, interpreter="layer-saliency")
     forward = predictor._model.forward
 
@@ -224,16 +216,12 @@ def test_one_input_that_fails_in_a_batch_does_not_fail_the_others(
         return forward(tokens, **kwargs)
 
     monkeypatch.setattr(predictor._model, "forward", picky)
-    out = predictor.predict_batch_json(
-        [{"sentence": "good"}, {"sentence": "bad"}, {"sentence": "slow"}]
-    )
+    out = predictor.predict_batch_json([{"sentence": "good"}, {"sentence": "bad"}, {"sentence": "slow"}])
     assert ["error" in line for line in out] == [False, True, False]
     assert out[1]["error"].startswith(said)
 
 
-def test_an_unexpected_error_is_logged_once_and_counted(
-    roberta_folder, monkeypatch, caplog, capsys
-):
+def test_an_unexpected_error_is_logged_once_and_counted(roberta_folder, monkeypatch, caplog, capsys):
     predictor = saliency_predictor(roberta_folder, interpreter="layer-saliency")
 
     def broken(**_):
@@ -332,9 +320,7 @@ def test_an_inner_predictor_with_arguments_of_its_own(tmp_path):
     # Without a tag for "outside" each token is a span, whatever the weights.
     tagger, lines = rows.tagger(["LOC", "PER"], 5, type="simple_tagger")(tmp_path)
     inner = {"type": "sentence_tagger", "language": str(tmp_path / "spacy")}
-    predictor = SaliencyPredictor(
-        tagger._model, tagger._dataset_reader, "layer-saliency", inner=inner
-    )
+    predictor = SaliencyPredictor(tagger._model, tagger._dataset_reader, "layer-saliency", inner=inner)
     output = predictor.predict_json(lines[0])
     assert output["tags"] == tagger.predict_json(lines[0])["tags"]
     targets = [entry["target"] for entry in output["saliency"].values()]
@@ -354,9 +340,7 @@ def test_a_model_without_default_predictor_asks_for_one(roberta_folder, monkeypa
     from allennlp.models import BasicClassifier
 
     monkeypatch.setattr(BasicClassifier, "default_predictor", None)
-    with pytest.raises(
-        ConfigurationError, match="BasicClassifier has no default predictor; name one"
-    ):
+    with pytest.raises(ConfigurationError, match="BasicClassifier has no default predictor; name one"):
         build_predictor(roberta_folder, predictor="saliency")
 
 
@@ -446,9 +430,7 @@ def test_a_classifier_that_cannot_name_its_pieces_gives_a_result(roberta_folder)
     plain = build_predictor(roberta_folder, model=config)
     with pytest.raises(KeyError):
         plain.predict_json({"sentence": "good"})
-    interpreter = SaliencyInterpreter.from_params(
-        Params({"type": "layer-saliency"}), predictor=plain
-    )
+    interpreter = SaliencyInterpreter.from_params(Params({"type": "layer-saliency"}), predictor=plain)
     assert interpreter.saliency_interpret_from_json({"sentence": "good"})["instance_1"]["signed_1"]
     for name in ("simple-gradient", "layer-saliency"):
         predictor = build_predictor(

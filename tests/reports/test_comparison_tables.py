@@ -42,9 +42,7 @@ def test_tables(tmp_path):
     assert r"a\_1 \& b & 0.250$\pm$.100 & 0.500 \\" in tex
     assert "0.00120" in (tmp_path / "costs.md").read_text()
     rows = list(csv.DictReader((tmp_path / "table.csv").open()))
-    assert [row["metric"] for row in rows] == ["comprehensiveness", "sufficiency"] + [
-        "comprehensiveness"
-    ]
+    assert [row["metric"] for row in rows] == ["comprehensiveness", "sufficiency"] + ["comprehensiveness"]
 
 
 def test_on_screen(capsys):

@@ -50,11 +50,7 @@ def line(number=1, layers=None, **other):
     instance = {
         "tokens_1": ["<s>", "Ġ" + EVIL, "ly"],
         "offsets_1": [None, [0, 5], [5, 7]],
-        **(
-            dict(layers[0])
-            if len(layers) == 1
-            else {"layers": list(layers), "grad_input_1": [0] * 3}
-        ),
+        **(dict(layers[0]) if len(layers) == 1 else {"layers": list(layers), "grad_input_1": [0] * 3}),
     }
     return {
         "id": f"text {number} {EVIL}",
@@ -192,7 +188,7 @@ def layers(tmp_path):
     measures = ("recovery", "reciprocal_rank", "input_mass", "similarity", "entropy")
     entry = {
         "layer": 0,
-        **{m: 0.5 for m in measures},
+        **dict.fromkeys(measures, 0.5),
         "intervals": {m: [0.25, 0.75] for m in measures},
     }
     results = {"layers": [entry], "chosen": 0, "tau": 10, "texts": 8, "skipped": []}

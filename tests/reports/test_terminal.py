@@ -85,9 +85,7 @@ def test_colours_follow_the_signed_scores():
 
 def test_a_built_in_explanation_has_no_signs_and_no_evidence():
     plain = {k: INSTANCE[k] for k in ("tokens_1", "offsets_1", "grad_input_1")}
-    heading, text, tokens = terminal.render(
-        {"label": "negative", "saliency": {"instance_1": plain}}
-    )
+    heading, text, tokens = terminal.render({"label": "negative", "saliency": {"instance_1": plain}})
     assert heading.plain == "predicted: negative"
     assert tokens.plain == "  most salient tokens: not 0.50, like 0.25, able 0.25, [x] 0.00"
     assert text.spans[0].style.bgcolor.name == "#b2182b"

@@ -27,9 +27,7 @@ def opened(path, format="jsonl", force=False, **known):
 
 
 def contents(path):
-    return {
-        str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()
-    }
+    return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
 
 
 @pytest.fixture(params=["jsonl", "parquet"])
@@ -41,9 +39,7 @@ def undisturbed(request, tmp_path):
     return request.param, contents(tmp_path / "undisturbed")
 
 
-def test_a_folder_has_the_same_bytes_whatever_the_order_and_the_interruptions(
-    undisturbed, tmp_path
-):
+def test_a_folder_has_the_same_bytes_whatever_the_order_and_the_interruptions(undisturbed, tmp_path):
     format, expected = undisturbed
     path = tmp_path / "out"
     opened(path, format).add(shard(2), outputs(2))
@@ -99,9 +95,7 @@ def test_another_run_is_refused_with_what_differs(tmp_path):
     opened(tmp_path, model={"sha256": "came to nothing"})
     opened(tmp_path).add(shard(0), outputs(0))
     (tmp_path / "notes.txt").write_text("not ours")
-    with pytest.raises(
-        ConfigurationError, match='limit, 7 there, 8 now.*sha256, "0" there, "1" now'
-    ):
+    with pytest.raises(ConfigurationError, match='limit, 7 there, 8 now.*sha256, "0" there, "1" now'):
         opened(tmp_path, config={"interpreters": {"a": {}}, "limit": 8}, model={"sha256": "1"})
     with pytest.raises(ConfigurationError, match='format, "jsonl" there, "parquet" now'):
         opened(tmp_path, "parquet")

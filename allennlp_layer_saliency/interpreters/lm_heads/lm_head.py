@@ -35,9 +35,7 @@ class LMHead(Registrable):
         raise NotImplementedError
 
 
-def check_vocabulary(
-    name: str, head_vocabulary: Dict[str, int], tokenizer: PreTrainedTokenizerBase
-) -> None:
+def check_vocabulary(name: str, head_vocabulary: Dict[str, int], tokenizer: PreTrainedTokenizerBase) -> None:
     """
     Raise a `ConfigurationError` unless each of the head's pieces has the same id for the classifier.
 

@@ -59,9 +59,7 @@ class PretrainedLMHead(LMHead):
         )
 
 
-def _fitting(
-    name: str, transformer: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
-) -> Decoder:
+def _fitting(name: str, transformer: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Decoder:
     """
     The head of that name.
 

@@ -42,7 +42,7 @@ class Terms(NamedTuple):
 
     targets, instances : `int`
         Scores of the instance that has most, and instances.
-    target, instance, position, index : `torch.Tensor`
+    target, instance, position, label : `torch.Tensor`
         Of each term: the score it is part of, and the logit's place. Shape: (terms,).
     sign : `torch.Tensor`
         1, or -1 for the contrast class. Shape: (terms,).
@@ -53,7 +53,7 @@ class Terms(NamedTuple):
     target: Tensor
     instance: Tensor
     position: Tensor
-    index: Tensor
+    label: Tensor
     sign: Tensor
 
 
@@ -77,9 +77,7 @@ class ModelTarget:
         On an unknown kind or class.
     """
 
-    def __init__(
-        self, model: Model, kind: str, target_class: ClassName, contrast_class: ClassName
-    ) -> None:
+    def __init__(self, model: Model, kind: str, target_class: ClassName, contrast_class: ClassName) -> None:
         if kind not in KINDS:
             raise ConfigurationError(f"target must be one of {KINDS}; got {kind!r}")
         self.model = model
@@ -154,7 +152,7 @@ class ModelTarget:
         # Shape: (copies, instances, positions of the output, classes)
         by_copy = values.reshape(-1, terms.instances, *values.shape[1:])
         # Shape: (copies, terms)
-        picked = by_copy[:, terms.instance, terms.position, terms.index] * terms.sign
+        picked = by_copy[:, terms.instance, terms.position, terms.label] * terms.sign
         flat = values.new_zeros(terms.targets * terms.instances, len(by_copy))
         flat = flat.index_add(0, terms.target * terms.instances + terms.instance, picked.t())
         by_target = flat.reshape(terms.targets, terms.instances, len(by_copy))

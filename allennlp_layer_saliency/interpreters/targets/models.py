@@ -16,7 +16,6 @@ from allennlp_layer_saliency.models.allennlp import (
     text_fields,
     words_by_index,
 )
-
 from allennlp_layer_saliency.models.huggingface import MULTI_LABEL, REGRESSION
 
 
@@ -42,7 +41,7 @@ class TagTarget(_FixedTarget):
     def choose(
         self, outputs: Dict[str, Any], predictions: List[JsonDict], instances: List[Instance]
     ) -> List[List[Choice]]:
-        namespace = self.model.label_namespace
+        namespace = str(self.model.label_namespace)
         index = self.model.vocab.get_token_to_index_vocabulary(namespace)
         return [
             [
@@ -105,7 +104,9 @@ class WordTarget(ModelTarget):
     """A masked language model's prediction at each mask."""
 
     def forward(self, tensors: Dict[str, Any]) -> Dict[str, Any]:
-        with recorded(language_model_head(self.model)) as outputs:
+        head = language_model_head(self.model)
+        assert head is not None, "the class of the model has one"
+        with recorded(head) as outputs:
             return {**self.model(**tensors), _HEAD_LOGITS: outputs[0][1]}
 
     def public(self, outputs: Dict[str, Any]) -> Dict[str, Any]:
@@ -117,13 +118,13 @@ class WordTarget(ModelTarget):
     def choose(
         self, outputs: Dict[str, Any], predictions: List[JsonDict], instances: List[Instance]
     ) -> List[List[Choice]]:
-        return [
-            [
-                self._chosen(i, predicted[i], position=field.sequence_index)
-                for i, field in enumerate(instance["mask_positions"])
-            ]
-            for predicted, instance in zip(self.logits(outputs).argmax(-1).tolist(), instances)
-        ]
+        chosen = []
+        for predicted, instance in zip(self.logits(outputs).argmax(-1).tolist(), instances):
+            masks: Any = instance["mask_positions"]
+            chosen.append(
+                [self._chosen(i, predicted[i], position=mask.sequence_index) for i, mask in enumerate(masks)]
+            )
+        return chosen
 
     def labels(self) -> Dict[int, str]:
         return words_by_index(self.model)

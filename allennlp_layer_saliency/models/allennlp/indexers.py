@@ -1,6 +1,6 @@
 """AllenNLP's token indexers and embedders of transformers."""
 
-from typing import Callable, Optional, Set, Tuple, Union
+from typing import Any, Callable, Optional, Set, Tuple, Union
 
 from allennlp.common.checks import ConfigurationError
 from allennlp.data import DatasetReader
@@ -19,9 +19,7 @@ TransformerIndexer = Union[PretrainedTransformerIndexer, PretrainedTransformerMi
 TRANSFORMER_INDEXERS = (PretrainedTransformerIndexer, PretrainedTransformerMismatchedIndexer)
 
 
-def transformer_indexer(
-    reader: DatasetReader, name: Optional[str] = None
-) -> Tuple[str, TransformerIndexer]:
+def transformer_indexer(reader: DatasetReader, name: Optional[str] = None) -> Tuple[str, TransformerIndexer]:
     """
     The name and the indexer that turns the reader's text into a transformer's word pieces: the one of
     the given name, or the first.
@@ -60,11 +58,13 @@ class EncodedTextIndexer(PretrainedTransformerIndexer):
         self._namespace = "tags"
         self._tokenizer = tokenizer
         self._added_to_vocabulary = False
-        self._max_length = None
+        self._max_length = None  # type: ignore[assignment]  # as the base class has it without folding
 
 
 def _matched(indexer: TransformerIndexer) -> PretrainedTransformerIndexer:
-    return getattr(indexer, "_matched_indexer", indexer)
+    if isinstance(indexer, PretrainedTransformerMismatchedIndexer):
+        return indexer._matched_indexer
+    return indexer
 
 
 def add_word_pieces(model: Model, indexer: TransformerIndexer) -> None:
@@ -106,9 +106,7 @@ def special_ids(tokenizer: PreTrainedTokenizerBase) -> Set[int]:
     return set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
 
 
-def stand_in_id(
-    tokenizer: PreTrainedTokenizerBase, excluded: Optional[int] = None
-) -> Optional[int]:
+def stand_in_id(tokenizer: PreTrainedTokenizerBase, excluded: Optional[int] = None) -> Optional[int]:
     """
     The id of the token that takes a word piece's place when it is masked: the mask token or, where a causal
     language model has none, the first of unknown, padding and end token that it has, which stand for no word
@@ -138,16 +136,18 @@ def folded(
     The rows that the transformer's embedder makes of word pieces in segments, and its way back from states
     of such rows to one row for each text; None if the embedder folds nothing.
     """
-    for module in model.modules():
-        if (
-            isinstance(module, PretrainedTransformerEmbedder)
+    # AllenNLP's signatures name the tensors' types, LongTensor and so on, which are no classes.
+    embedder: Any = next(
+        (
+            module
+            for module in model.modules()
+            if isinstance(module, PretrainedTransformerEmbedder)
             and module.transformer_model is transformer
             and module._max_length is not None
-        ):
-            rows, row_mask, _ = module._fold_long_sequences(ids, segments)
-
-            def unfold(states: Tensor, embedder: PretrainedTransformerEmbedder = module) -> Tensor:
-                return embedder._unfold_long_sequences(states, row_mask, *segments.shape)
-
-            return rows, unfold
-    return None
+        ),
+        None,
+    )
+    if embedder is None:
+        return None
+    rows, row_mask, _ = embedder._fold_long_sequences(ids, segments)
+    return rows, lambda states: embedder._unfold_long_sequences(states, row_mask, *segments.shape)

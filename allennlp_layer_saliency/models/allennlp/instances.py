@@ -1,6 +1,6 @@
 """AllenNLP's instances: from a predictor's inputs to a batch of tensors."""
 
-from typing import Any, Dict, List, Optional, Set, Union
+from typing import Any, Dict, List, Set, Union
 
 import torch
 from allennlp.common.checks import ConfigurationError
@@ -35,9 +35,7 @@ def text_fields(instance: Instance) -> Dict[str, TextField]:
     """
     for name, field in instance.fields.items():
         if isinstance(field, ListField) and len(field) and isinstance(field[0], TextField):
-            raise ConfigurationError(
-                f"field {name!r} is a list of texts; only single texts are supported"
-            )
+            raise ConfigurationError(f"field {name!r} is a list of texts; only single texts are supported")
     return {name: field for name, field in instance.fields.items() if isinstance(field, TextField)}
 
 
@@ -57,7 +55,7 @@ def check_has_words(name: str, field: TextField, special: Set[int]) -> None:
     """
     for token in field.tokens:
         # What byte-level and sentence-piece tokenizers write for a space stands alone here.
-        if token.text_id not in special and token.text.strip("\u0120\u010a\u2581 \t\r\n"):
+        if token.text_id not in special and (token.text or "").strip("\u0120\u010a\u2581 \t\r\n"):
             return
     raise ConfigurationError(f"the text is empty ({name}): there is no word to explain")
 
@@ -154,7 +152,7 @@ def index(model: Model, reader: DatasetReader, instance: Instance) -> None:
 
 def indexed_text(field: TextField, indexer_name: str) -> Dict[str, List[Any]]:
     """What an indexer made of an indexed field."""
-    return field._indexed_tokens[indexer_name]
+    return (field._indexed_tokens or {})[indexer_name]
 
 
 def batch_tensors(model: Model, instances: List[Instance]) -> Dict[str, Any]:

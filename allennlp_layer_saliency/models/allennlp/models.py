@@ -38,7 +38,7 @@ def class_labels(model: Model) -> Dict[int, str]:
 
 def words_by_index(model: Model) -> Dict[int, str]:
     """The words that a language model of AllenNLP's predicts."""
-    return model.vocab.get_index_to_token_vocabulary(model._target_namespace)
+    return model.vocab.get_index_to_token_vocabulary(str(model._target_namespace))
 
 
 def language_model_head(model: Model) -> Optional[torch.nn.Module]:
@@ -54,12 +54,12 @@ def predictions(model: Model, outputs: Dict[str, Any], batch_size: int) -> List[
     readable = model.make_output_human_readable(detached)
     separated: List[Dict[str, Any]] = [{} for _ in range(batch_size)]
     for name, output in readable.items():
+        elements: Any = output
         if isinstance(output, Tensor):
-            output = output.unsqueeze(0) if output.dim() == 0 else output
-            output = output.cpu().numpy()
-        if len(output) != batch_size:
+            elements = (output.unsqueeze(0) if output.dim() == 0 else output).cpu().numpy()
+        if len(elements) != batch_size:
             continue
-        for prediction, element in zip(separated, output):
+        for prediction, element in zip(separated, elements):
             prediction[name] = sanitize(element)
     return separated
 
@@ -78,7 +78,7 @@ def reads_by_layers_alone(model: Model) -> bool:
     the same logits wherever these are the same.
     """
     if hasattr(model, "layers_tell_all"):
-        return model.layers_tell_all
+        return bool(model.layers_tell_all)
     kind = type(model)
     if f"{kind.__module__}.{kind.__name__}" not in _READ_BY_LAYERS_ALONE:
         return False

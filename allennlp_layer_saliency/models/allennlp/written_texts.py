@@ -47,9 +47,7 @@ class WrittenTextField(TextField):
         return field
 
     def duplicate(self) -> "WrittenTextField":
-        copied = WrittenTextField(
-            list(self.tokens), list(self.texts), list(self.spans), _indexers(self)
-        )
+        copied = WrittenTextField(list(self.tokens), list(self.texts), list(self.spans), _indexers(self))
         # As `TextField` does: a copy of an indexed field is indexed.
         copied._indexed_tokens = self._indexed_tokens
         return copied
@@ -88,8 +86,7 @@ def spans_in(
     places = [i for i, token in enumerate(tokens) if token.text_id not in special]
     unknown = None if tokenizer is None else tokenizer.unk_token_id
     pieces = [
-        None if unknown is not None and tokens[i].text_id == unknown else tokens[i].text
-        for i in places
+        None if unknown is not None and tokens[i].text_id == unknown else tokens[i].text for i in places
     ]
     found, cost = aligned(texts, pieces, _kind(tokenizer), limit)
     spans: List[Optional[Span]] = [None] * len(tokens)
@@ -125,7 +122,7 @@ def written(
     pieces = any(token.text_id is not None for token in field.tokens)
     tokenizer = tokenizer if pieces else None
     told = tokenizer is None or tokenizer.is_fast
-    characters = sum(len(t.text) for t in field.tokens if t.text_id not in special)
+    characters = sum(len(t.text or "") for t in field.tokens if t.text_id not in special)
     # Normalisation that is not known here may change a character in five.
     best = 10 + characters
     chosen: Optional[Tuple[List[str], List[Optional[Span]]]] = None

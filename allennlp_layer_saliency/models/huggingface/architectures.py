@@ -235,9 +235,7 @@ def _recognised(encoder: PreTrainedModel) -> Layers:
 
     def forward() -> Any:
         with without_cache(encoder):
-            return encoder(
-                input_ids=ids, attention_mask=mask, output_hidden_states=True, return_dict=True
-            )
+            return encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True, return_dict=True)
 
     def score(output: Any) -> Tensor:
         return output[0][:, 0].sum(-1).unsqueeze(0)
@@ -268,9 +266,7 @@ def _giving(
 ) -> Optional[Layers]:
     """The list of blocks and what is around it, if their outputs are the states."""
     calls = [module for module, _ in outputs]
-    given = {
-        module: output[0] if isinstance(output, tuple) else output for module, output in outputs
-    }
+    given = {module: output[0] if isinstance(output, tuple) else output for module, output in outputs}
 
     def gives(module: torch.nn.Module, layer: int) -> bool:
         output = given.get(module)
@@ -294,7 +290,7 @@ def _giving(
             return None
         # Some models scale the words' vectors, or add positions, outside of any module: h_0 is the words'
         # vectors alone then.
-        embeddings = [words] if given[words].shape == states[0].shape else []
+        embeddings: List[torch.nn.Module] = [words] if given[words].shape == states[0].shape else []
         embeddings += [module for module in calls[:start] if gives(module, 0)]
         final = [module for module in calls[end:] if gives(module, last)]
         if embeddings and final:

@@ -28,7 +28,7 @@ def attentions(transformer: PreTrainedModel) -> Iterator[List[Tuple[Tensor, ...]
         return type(output)(**without)
 
     shadowed = "forward" in vars(transformer)
-    transformer.forward = forward  # type: ignore[assignment]
+    transformer.forward = forward
     try:
         if changes:
             transformer.set_attn_implementation("eager")
@@ -37,6 +37,6 @@ def attentions(transformer: PreTrainedModel) -> Iterator[List[Tuple[Tensor, ...]
         if changes:
             transformer.set_attn_implementation(kind)
         if shadowed:
-            transformer.forward = own  # type: ignore[assignment]
+            transformer.forward = own
         else:
             del transformer.forward

@@ -72,11 +72,9 @@ def config_dict(model_name: str) -> Dict[str, Any]:
     with one_line(what):
         config, _ = PretrainedConfig.get_config_dict(model_name)
     kind = config.get("model_type")
-    if kind is not None and kind not in CONFIG_MAPPING.keys():
+    if kind is not None and kind not in CONFIG_MAPPING.keys():  # noqa: SIM118  # which names are in it
         if config.get("auto_map"):
-            raise ValueError(
-                f"{what}: it needs code of its own ({kind}), and remote code is never run"
-            )
+            raise ValueError(f"{what}: it needs code of its own ({kind}), and remote code is never run")
         saved = config.get("transformers_version")
         raise ValueError(
             f"{what}: transformers {transformers.__version__} knows no models of type {kind!r}; install a "

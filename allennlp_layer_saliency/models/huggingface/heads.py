@@ -101,7 +101,7 @@ def _is_causal(config: PretrainedConfig) -> bool:
     names = config.architectures or []
     if any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names):
         return True
-    return type(config) not in AutoModelForMaskedLM._model_mapping.keys()
+    return type(config) not in AutoModelForMaskedLM._model_mapping.keys()  # noqa: SIM118
 
 
 def _missing_head_weights(model: PreTrainedModel, missing_keys: List[str]) -> List[str]:

@@ -61,9 +61,7 @@ def quiet() -> Iterator[None]:
             own.enable_progress_bar()
 
 
-def _load_from_state_dict(
-    self: PreTrainedModel, state_dict: Dict[str, Any], prefix: str, *args: Any
-) -> None:
+def _load_from_state_dict(self: PreTrainedModel, state_dict: Dict[str, Any], prefix: str, *args: Any) -> None:
     """
     Load weights that an earlier version of transformers saved.
 
@@ -77,12 +75,12 @@ def _load_from_state_dict(
 
 
 # No version choice helps: AllenNLP knows no hook for keys that it does not expect.
-PreTrainedModel._load_from_state_dict = _load_from_state_dict  # type: ignore[assignment]
+PreTrainedModel._load_from_state_dict = _load_from_state_dict
 
 
 # transformers 4.43 puts a file's weights in the place of the model's own, which parts weights that are one:
 # the bias of some LM heads stays 0 where the file has it under one of its two names.
-PreTrainedModel._supports_param_buffer_assignment = False  # type: ignore[attr-defined]
+PreTrainedModel._supports_param_buffer_assignment = False
 
 
 class _NumpyWithInt:

@@ -67,9 +67,7 @@ def test_tied_embeddings(predictor):
 
 
 def test_another_vocabulary_is_refused(predictor, bert_folder, tmp_path):
-    with pytest.raises(
-        ConfigurationError, match="another vocabulary than the classifier.*pieces differ"
-    ):
+    with pytest.raises(ConfigurationError, match="another vocabulary than the classifier.*pieces differ"):
         load({"model_name": bert_folder}, predictor)
     # As many pieces, two of them swapped.
     folder = save_roberta(tmp_path)
@@ -78,11 +76,7 @@ def test_another_vocabulary_is_refused(predictor, bert_folder, tmp_path):
         if not (tmp_path / name).exists():
             continue
         text = (tmp_path / name).read_text(encoding="utf-8")
-        text = (
-            text.replace('"Ġgood"', '"Ġxxx"')
-            .replace('"Ġbad"', '"Ġgood"')
-            .replace('"Ġxxx"', '"Ġbad"')
-        )
+        text = text.replace('"Ġgood"', '"Ġxxx"').replace('"Ġbad"', '"Ġgood"').replace('"Ġxxx"', '"Ġbad"')
         (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(ConfigurationError, match="2 of its 3.. pieces differ"):
         load({"model_name": folder}, predictor)
@@ -101,9 +95,7 @@ def test_added_tokens_are_allowed(roberta_folder, tmp_path):
 
 def test_another_hidden_size_is_refused(predictor, tmp_path):
     folder = save_roberta(tmp_path, hidden_size=8)
-    with pytest.raises(
-        ConfigurationError, match="hidden states of size 8; the classifier's have size 16"
-    ):
+    with pytest.raises(ConfigurationError, match="hidden states of size 8; the classifier's have size 16"):
         load({"model_name": folder}, predictor)
 
 
@@ -136,9 +128,7 @@ def lm_archive(kind, head, model_name, folder):
     indexer = {"type": "pretrained_transformer", "model_name": model_name}
     config = {
         "dataset_reader": {
-            "type": (
-                "masked_language_modeling" if kind == "masked_language_model" else "next_token_lm"
-            ),
+            "type": ("masked_language_modeling" if kind == "masked_language_model" else "next_token_lm"),
             "tokenizer": indexer,
             "token_indexers": {"tokens": indexer},
         },
@@ -185,9 +175,7 @@ def test_from_archive_refuses_what_does_not_fit(bert_folder, predictor, tmp_path
         load({"type": "from-archive", "archive_file": archive}, predictor)
     classifier = str(ROOT / "fixtures" / "sst2-classifier.tar.gz")
     monkeypatch.chdir(ROOT)
-    with pytest.raises(
-        ConfigurationError, match="holds a BasicClassifier, not a masked_language_model"
-    ):
+    with pytest.raises(ConfigurationError, match="holds a BasicClassifier, not a masked_language_model"):
         load({"type": "from-archive", "archive_file": classifier}, predictor)
     with pytest.raises(ConfigurationError, match="no archive at"):
         load({"type": "from-archive", "archive_file": str(tmp_path / "no.tar.gz")}, predictor)
@@ -206,12 +194,8 @@ def test_projected_gradient_refuses_a_head_of_another_embedding_size(tmp_path):
     )
     ElectraForMaskedLM(config).save_pretrained(folder)
     predictor = build_predictor(folder)
-    with pytest.raises(
-        ConfigurationError, match="hidden states' size 16; this one has some of size 8"
-    ):
-        SaliencyInterpreter.from_params(
-            Params({"type": "projected-gradient-saliency"}), predictor=predictor
-        )
+    with pytest.raises(ConfigurationError, match="hidden states' size 16; this one has some of size 8"):
+        SaliencyInterpreter.from_params(Params({"type": "projected-gradient-saliency"}), predictor=predictor)
     # Decoding itself works, and tied embeddings are refused for their size.
     SaliencyInterpreter.from_params(Params({"type": "decoded-layer-saliency"}), predictor=predictor)
     with pytest.raises(ConfigurationError, match="tied-embeddings takes hidden states of size 8"):
