@@ -163,6 +163,28 @@ def _build_inputs(_: ModuleType) -> Iterator[None]:
     yield
 
 
+@contextmanager
+def _computed_buffers(module: ModuleType) -> Iterator[None]:
+    """Position numbers and causal masks were saved with the weights; now that they are computed, AllenNLP refuses
+    an archive that has them."""
+    yield
+    own = module.Model.load_state_dict
+
+    @functools.wraps(own)
+    def load_state_dict(self: Any, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
+        computed = {
+            f"{name}.{buffer}"
+            for name, part in self.named_modules()
+            for buffer in part._non_persistent_buffers_set
+        }
+        kept = type(state_dict)((name, weight) for name, weight in state_dict.items() if name not in computed)
+        if hasattr(state_dict, "_metadata"):
+            kept._metadata = state_dict._metadata
+        return own(self, kept, *args, **kwargs)
+
+    module.Model.load_state_dict = load_state_dict
+
+
 MENDS: Dict[str, Mend] = {
     "hub names": Mend("allennlp.common.push_to_hf", _lacks_hf_folder, _hub_names),
     "AdamW": Mend("allennlp.training.optimizers", _lacks_adamw, _adamw),
@@ -172,6 +194,7 @@ MENDS: Dict[str, Mend] = {
     "loading in float32": Mend(
         "allennlp.common.cached_transformers", _transformers_from(5, 0), _loading_in_float32
     ),
+    "computed buffers": Mend("allennlp.models.model", _transformers_from(4, 31), _computed_buffers),
     "encode_plus": Mend(
         "allennlp.data.tokenizers.pretrained_transformer_tokenizer",
         _lacks("encode_plus"),

@@ -57,6 +57,10 @@ PretrainedTransformerIndexer({folder!r}, max_length=4).tokens_to_indices(tokens,
 """,
         "build_inputs_with_special_tokens",
     ),
+    "computed buffers": (
+        "from allennlp.models import load_archive\nload_archive('fixtures/sst2-classifier.tar.gz')",
+        "position_ids",
+    ),
     "loading in float32": (
         """
 import torch

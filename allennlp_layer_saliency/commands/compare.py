@@ -74,7 +74,7 @@ class CompareExperiment(Experiment):
         if not interpreters:
             raise ConfigurationError("interpreters: at least one row is wanted")
         if metrics is None:
-            metrics = [m for m in faithfulness.METRICS if m != "accuracy_after_deletion"]
+            metrics = [name for name, metric in faithfulness.METRICS.items() if not metric.needs_gold]
             metrics += [*(plausibility.METRICS if rationales else ()), "seconds"]
         _check_known("metrics", metrics, METRICS)
         if rationales is None and set(metrics) & set(plausibility.METRICS):

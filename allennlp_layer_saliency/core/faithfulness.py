@@ -6,7 +6,7 @@ A perturbation is the set of tokens that are taken out. What that means (masked,
 runs the model.
 """
 
-from typing import Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, FrozenSet, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy
 
@@ -18,6 +18,112 @@ RATIOS = tuple(range(10, 101, 10))
 LOG_ODDS_BIN = 20
 
 NONE: Perturbation = frozenset()
+
+
+class Outcome(NamedTuple):
+    """
+    What a model predicts for an input x, and without the tokens that a ranking puts first, or with them alone.
+
+    # Parameters
+
+    ranking : `Sequence[int]`
+        The tokens that can be taken out, the most important first.
+    log_probabilities : `Mapping[FrozenSet[int], numpy.ndarray]`
+        For each of `perturbations`, of each class. Shape: (classes,).
+    gold : `int`, optional
+        The gold label's index.
+    """
+
+    ranking: Sequence[int]
+    log_probabilities: Mapping[Perturbation, numpy.ndarray]
+    gold: Optional[int]
+
+    @property
+    def predicted(self) -> int:
+        """The class that is predicted for x."""
+        return int(self.log_probabilities[NONE].argmax())
+
+    def whole(self) -> numpy.ndarray:
+        """Each class' log-probability given x. Shape: (classes,)."""
+        return self.log_probabilities[NONE]
+
+    def without(self, share: int) -> numpy.ndarray:
+        """The same for x without the top `share` % of its tokens."""
+        return self.log_probabilities[_without(self.ranking, share)]
+
+    def only(self, share: int) -> numpy.ndarray:
+        """The same for the top `share` % of the tokens alone."""
+        return self.log_probabilities[_only(self.ranking, share)]
+
+    def p(self, log_probabilities: numpy.ndarray) -> float:
+        """p: the probability of the class that is predicted for x."""
+        return float(numpy.exp(log_probabilities[self.predicted]))
+
+
+class Metric(NamedTuple):
+    """
+    # Parameters
+
+    value : `Callable[[Outcome], Dict[str, float]]`
+        The metric by "", and what it is made of by "@" and a share.
+    without, only : `Tuple[int, ...]`
+        The shares for which it asks for `Outcome.without` and `Outcome.only`.
+    lower_is_better : `bool`
+    needs_gold : `bool`
+    """
+
+    value: Callable[[Outcome], Dict[str, float]]
+    without: Tuple[int, ...] = ()
+    only: Tuple[int, ...] = ()
+    lower_is_better: bool = False
+    needs_gold: bool = False
+
+
+def comprehensiveness(of: Outcome) -> Dict[str, float]:
+    """p(x) - p(x without the top k %); the mean over `BINS` (DeYoung et al., 2020)."""
+    whole = of.p(of.whole())
+    return _mean({share: whole - of.p(of.without(share)) for share in BINS})
+
+
+def sufficiency(of: Outcome) -> Dict[str, float]:
+    """p(x) - p(only the top k %); the mean over `BINS` (DeYoung et al., 2020)."""
+    whole = of.p(of.whole())
+    return _mean({share: whole - of.p(of.only(share)) for share in BINS})
+
+
+def log_odds(of: Outcome) -> Dict[str, float]:
+    """log p(x without the top 20 %) - log p(x) (Shrikumar et al., 2017)."""
+    return {"": float((of.without(LOG_ODDS_BIN) - of.whole())[of.predicted])}
+
+
+def deletion_auc(of: Outcome) -> Dict[str, float]:
+    """
+    p(x without the top r %); the area under the curve over shares from 0 to 1 (trapezia), x itself and the
+    input without any token being its ends.
+    """
+    return _area(of.p(of.whole()), {share: of.p(of.without(share)) for share in RATIOS})
+
+
+def insertion_auc(of: Outcome) -> Dict[str, float]:
+    """p(only the top r %); the area under the curve, as of `deletion_auc`."""
+    return _area(of.p(of.without(100)), {share: of.p(of.only(share)) for share in RATIOS})
+
+
+def accuracy_after_deletion(of: Outcome) -> Dict[str, float]:
+    """Whether x without the top r % is still given the gold label; the mean over `RATIOS`."""
+    return _mean({share: float(of.without(share).argmax() == of.gold) for share in RATIOS})
+
+
+METRICS: Dict[str, Metric] = {
+    "comprehensiveness": Metric(comprehensiveness, without=BINS),
+    "sufficiency": Metric(sufficiency, only=BINS, lower_is_better=True),
+    "log_odds": Metric(log_odds, without=(LOG_ODDS_BIN,), lower_is_better=True),
+    "deletion_auc": Metric(deletion_auc, without=RATIOS, lower_is_better=True),
+    "insertion_auc": Metric(insertion_auc, without=(100,), only=RATIOS),
+    "accuracy_after_deletion": Metric(
+        accuracy_after_deletion, without=RATIOS, lower_is_better=True, needs_gold=True
+    ),
+}
 
 
 def ranked(scores: Sequence[float], tokens: Sequence[int]) -> List[int]:
@@ -33,110 +139,58 @@ def count(share: int, tokens: int) -> int:
 def perturbations(ranking: Sequence[int], metrics: Sequence[str]) -> Iterator[Perturbation]:
     """Those that `faithfulness` needs for the same ranking and metrics."""
     yield NONE
-    for metric in metrics:
-        for removes, share in _steps(metric):
-            yield _taken(ranking, removes, share)
+    for name in metrics:
+        yield from (_without(ranking, share) for share in METRICS[name].without)
+        yield from (_only(ranking, share) for share in METRICS[name].only)
 
 
-def faithfulness(
-    ranking: Sequence[int],
-    metrics: Sequence[str],
-    log_probabilities: Mapping[Perturbation, numpy.ndarray],
-    gold: Optional[int] = None,
-) -> Dict[str, float]:
+def faithfulness(outcome: Outcome, metrics: Sequence[str]) -> Dict[str, float]:
     """
     # Parameters
 
-    ranking : `Sequence[int]`
-        The tokens that can be taken out, the most important first.
+    outcome : `Outcome`
     metrics : `Sequence[str]`
-        Of `METRICS`. With p the probability of the class that is predicted for the whole input x:
-
-        - comprehensiveness@k: p(x) - p(x without the top k %); sufficiency@k: p(x) - p(only the top
-          k %); without a bin, their mean over `BINS` (DeYoung et al., 2020).
-        - log_odds: log p(x without the top 20 %) - log p(x) (Shrikumar et al., 2017).
-        - deletion_auc@r, insertion_auc@r: p(x without the top r %), p(only the top r %); without a
-          ratio, the area under the curve over shares from 0 to 1 (trapezia), x itself and the input
-          without any token being its ends.
-        - accuracy_after_deletion@r: whether x without the top r % is still given the gold label;
-          without a ratio, the mean over `RATIOS`.
-    log_probabilities : `Mapping[FrozenSet[int], numpy.ndarray]`
-        For each of `perturbations`, of each class. Shape: (classes,).
-    gold : `int`, optional
-        The gold label's index, for accuracy_after_deletion.
+        Of `METRICS`.
 
     # Returns
 
     `Dict[str, float]`
+        For each metric its value, and those that it is made of: "comprehensiveness", "comprehensiveness@1" ...
+
+    # Raises
+
+    `ValueError`
+        If a metric is unknown, or needs a gold label and there is none.
     """
-    whole = log_probabilities[NONE]
-    predicted = int(whole.argmax())
-
-    def log_p(removes: bool, share: int) -> float:
-        return float(log_probabilities[_taken(ranking, removes, share)][predicted])
-
-    def p(removes: bool, share: int) -> float:
-        return float(numpy.exp(log_p(removes, share)))
-
-    p_whole = float(numpy.exp(whole[predicted]))
     found: Dict[str, float] = {}
-    for metric in metrics:
-        if metric in ("comprehensiveness", "sufficiency"):
-            removes = metric == "comprehensiveness"
-            by_share = {share: p_whole - p(removes, share) for share in BINS}
-            found[metric] = _mean(by_share)
-        elif metric == "log_odds":
-            found[metric] = log_p(True, LOG_ODDS_BIN) - float(whole[predicted])
-            continue
-        elif metric in ("deletion_auc", "insertion_auc"):
-            removes = metric == "deletion_auc"
-            by_share = {share: p(removes, share) for share in RATIOS}
-            at_0 = p_whole if removes else p(True, 100)
-            found[metric] = _area([at_0, *by_share.values()])
-        elif metric == "accuracy_after_deletion":
-            if gold is None:
-                raise ValueError("accuracy_after_deletion needs gold labels")
-            by_share = {
-                share: float(log_probabilities[_taken(ranking, True, share)].argmax() == gold)
-                for share in RATIOS
-            }
-            found[metric] = _mean(by_share)
-        else:
-            raise ValueError(f"no metric {metric!r}; there are {', '.join(METRICS)}")
-        found.update({f"{metric}@{share}": value for share, value in by_share.items()})
+    for name in metrics:
+        if name not in METRICS:
+            raise ValueError(f"no metric {name!r}; there are {', '.join(METRICS)}")
+        if METRICS[name].needs_gold and outcome.gold is None:
+            raise ValueError(f"{name} needs gold labels")
+        values = METRICS[name].value(outcome)
+        found.update({f"{name}{part}": value for part, value in values.items()})
     return found
 
 
-# For each metric whether the top tokens are taken out (or else left in), and which shares.
-_STEPS: Dict[str, Tuple[bool, Tuple[int, ...]]] = {
-    "comprehensiveness": (True, BINS),
-    "sufficiency": (False, BINS),
-    "log_odds": (True, (LOG_ODDS_BIN,)),
-    "deletion_auc": (True, RATIOS),
-    "insertion_auc": (False, RATIOS),
-    "accuracy_after_deletion": (True, RATIOS),
-}
-METRICS = tuple(_STEPS)
-# Of which lower values are better.
-LOWER_IS_BETTER = ("sufficiency", "log_odds", "deletion_auc", "accuracy_after_deletion")
+def _without(ranking: Sequence[int], share: int) -> Perturbation:
+    return frozenset(ranking[: count(share, len(ranking))])
 
 
-def _steps(metric: str) -> Iterator[Tuple[bool, int]]:
-    removes, shares = _STEPS[metric]
-    yield from ((removes, share) for share in shares)
-    if metric == "insertion_auc":
-        yield True, 100
+def _only(ranking: Sequence[int], share: int) -> Perturbation:
+    return frozenset(ranking[count(share, len(ranking)) :])
 
 
-def _taken(ranking: Sequence[int], removes: bool, share: int) -> Perturbation:
-    top = count(share, len(ranking))
-    return frozenset(ranking[:top] if removes else ranking[top:])
-
-
-def _area(values: Sequence[float]) -> float:
+def _area(at_0: float, by_share: Dict[int, float]) -> Dict[str, float]:
     """Under a curve through values at equal distances from 0 to 1."""
-    return (sum(values) - (values[0] + values[-1]) / 2) / (len(values) - 1)
+    values = [at_0, *by_share.values()]
+    area = (sum(values) - (values[0] + values[-1]) / 2) / (len(values) - 1)
+    return {"": area, **_named(by_share)}
 
 
-def _mean(by_share: Dict[int, float]) -> float:
-    return sum(by_share.values()) / len(by_share)
+def _mean(by_share: Dict[int, float]) -> Dict[str, float]:
+    return {"": sum(by_share.values()) / len(by_share), **_named(by_share)}
+
+
+def _named(by_share: Dict[int, float]) -> Dict[str, float]:
+    return {f"@{share}": value for share, value in by_share.items()}

@@ -214,9 +214,10 @@ class Comparison:
         labels = [self._perturbed.target.label(i) or str(i) for i in range(len(whole))]
         predicted = int(whole.argmax())
         gold = labels.index(example.label) if example.label in labels else None
-        if gold is None and "accuracy_after_deletion" in self._faithfulness:
+        needs_gold = [name for name in self._faithfulness if faithfulness.METRICS[name].needs_gold]
+        if gold is None and needs_gold:
             raise ConfigurationError(
-                f"accuracy_after_deletion needs a gold label, one of {', '.join(labels)}; this text has "
+                f"{needs_gold[0]} needs a gold label, one of {', '.join(labels)}; this text has "
                 f"{example.label!r}"
             )
         head = {
@@ -232,9 +233,8 @@ class Comparison:
                 records.append({**head, "row": name, "error": found})
                 continue
             for row, scores in found.scores.items():
-                metrics = faithfulness.faithfulness(
-                    rankings[row], self._faithfulness, log_probabilities, gold
-                )
+                outcome = faithfulness.Outcome(rankings[row], log_probabilities, gold)
+                metrics = faithfulness.faithfulness(outcome, self._faithfulness)
                 if human is not None:
                     metrics.update(self._plausible(scores, found.offsets, *human))
                 records.append(

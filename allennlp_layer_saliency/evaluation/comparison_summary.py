@@ -11,7 +11,11 @@ from allennlp_layer_saliency.evaluation import plausibility, statistics
 COSTS = ("seconds", "peak_mb")
 METRICS = (*faithfulness.METRICS, *plausibility.METRICS, "randomisation", *COSTS)
 # Of which lower values are better.
-LOWER_IS_BETTER = (*faithfulness.LOWER_IS_BETTER, "randomisation", *COSTS)
+LOWER_IS_BETTER = (
+    *(name for name, metric in faithfulness.METRICS.items() if metric.lower_is_better),
+    "randomisation",
+    *COSTS,
+)
 
 
 def summary(

@@ -9,7 +9,7 @@ import pytest
 
 from allennlp_layer_saliency.core import faithfulness as f
 
-ALL = f.METRICS
+ALL = tuple(f.METRICS)
 
 
 def bag_of_words(weights, bias=0.0):
@@ -24,7 +24,7 @@ def bag_of_words(weights, bias=0.0):
 
 def measured(ranking, model, metrics=ALL, gold=1):
     needed = set(f.perturbations(ranking, metrics))
-    return f.faithfulness(ranking, metrics, {taken: model(taken) for taken in needed}, gold)
+    return f.faithfulness(f.Outcome(ranking, {taken: model(taken) for taken in needed}, gold), metrics)
 
 
 def test_ranking():
@@ -132,8 +132,8 @@ def test_a_perfect_ranking_is_best_and_its_reverse_worst():
     at_best, at_worst = measured(perfect, model), measured(perfect[::-1], model)
     everything = [measured(list(order), model) for order in itertools.permutations(range(6))]
     for metric in ALL:
-        better = min if metric in f.LOWER_IS_BETTER else max
-        worse = max if metric in f.LOWER_IS_BETTER else min
+        better = min if f.METRICS[metric].lower_is_better else max
+        worse = max if f.METRICS[metric].lower_is_better else min
         values = [found[metric] for found in everything]
         assert at_best[metric] == pytest.approx(better(values)), metric
         assert at_worst[metric] == pytest.approx(worse(values)), metric

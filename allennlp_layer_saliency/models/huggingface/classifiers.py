@@ -18,7 +18,7 @@ from allennlp_layer_saliency.models.huggingface.folders import (
     fine_tuned_from,
     one_line,
 )
-from allennlp_layer_saliency.models.huggingface.loading import FLOAT32, mend_numpy_int, quiet
+from allennlp_layer_saliency.models.huggingface.loading import FLOAT32, loading, mend_numpy_int
 
 # What a classifier's `problem_type` may be.
 SINGLE_LABEL = "single_label_classification"
@@ -44,7 +44,7 @@ def load_classifier(
     saved = config_dict(folder)
     # Loading replaces the name of the model that this one was fine-tuned from.
     base = fine_tuned_from(folder) or ""
-    with one_line(f"no sequence classifier could be loaded from {model_name!r}"), quiet():
+    with one_line(f"no sequence classifier could be loaded from {model_name!r}"), loading():
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         if saved.get("id2label"):
             # Its length is the number of outputs.

@@ -14,7 +14,7 @@ from transformers import (
 
 from allennlp_layer_saliency.core.decoding import Decoder
 from allennlp_layer_saliency.models.huggingface.folders import config_dict, one_line
-from allennlp_layer_saliency.models.huggingface.loading import FLOAT32, quiet
+from allennlp_layer_saliency.models.huggingface.loading import FLOAT32, loading
 
 
 def load_lm_head(model_name: str) -> Decoder:
@@ -33,7 +33,7 @@ def load_lm_head(model_name: str) -> Decoder:
     with one_line(f"can't read a pretrained model from {model_name!r}"):
         config = AutoConfig.from_pretrained(model_name, trust_remote_code=False)
     kind = AutoModelForCausalLM if _is_causal(config) else AutoModelForMaskedLM
-    with one_line(f"no language model could be loaded from {model_name!r}"), quiet():
+    with one_line(f"no language model could be loaded from {model_name!r}"), loading():
         model, report = kind.from_pretrained(
             model_name,
             config=config,

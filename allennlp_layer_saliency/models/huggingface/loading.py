@@ -45,42 +45,29 @@ def recorders_last(transformer: PreTrainedModel) -> Iterator[None]:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Load without progress bars and without notes of weights that are not needed."""
+def loading() -> Iterator[None]:
+    """
+    Load without progress bars and without notes of weights that are not needed, and keep weights together that
+    are one: transformers 4.43 puts a file's weights in the place of the model's own, so that the bias of some
+    LM heads stays 0 where the file has it under one of its two names.
+    """
     own = transformers.utils.logging
     level = own.get_verbosity()
     bars = getattr(own, "is_progress_bar_enabled", lambda: False)()
+    assigns = getattr(PreTrainedModel, "_supports_param_buffer_assignment", None)
     own.set_verbosity_error()
     if bars:
         own.disable_progress_bar()
+    if assigns is not None:
+        PreTrainedModel._supports_param_buffer_assignment = False
     try:
         yield
     finally:
         own.set_verbosity(level)
         if bars:
             own.enable_progress_bar()
-
-
-def _load_from_state_dict(self: PreTrainedModel, state_dict: Dict[str, Any], prefix: str, *args: Any) -> None:
-    """
-    Load weights that an earlier version of transformers saved.
-
-    Position numbers and causal masks were saved until 4.31, and are computed since. `from_pretrained`
-    passes over them; AllenNLP's own loading refuses an archive in which it finds them.
-    """
-    for name, module in self.named_modules(prefix=prefix.rstrip(".")):
-        for buffer in module._non_persistent_buffers_set:
-            state_dict.pop(f"{name}.{buffer}" if name else buffer, None)
-    torch.nn.Module._load_from_state_dict(self, state_dict, prefix, *args)
-
-
-# No version choice helps: AllenNLP knows no hook for keys that it does not expect.
-PreTrainedModel._load_from_state_dict = _load_from_state_dict
-
-
-# transformers 4.43 puts a file's weights in the place of the model's own, which parts weights that are one:
-# the bias of some LM heads stays 0 where the file has it under one of its two names.
-PreTrainedModel._supports_param_buffer_assignment = False
+        if assigns is not None:
+            PreTrainedModel._supports_param_buffer_assignment = assigns
 
 
 class _NumpyWithInt:
