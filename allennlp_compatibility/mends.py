@@ -165,8 +165,7 @@ def _build_inputs(_: ModuleType) -> Iterator[None]:
 
 @contextmanager
 def _computed_buffers(module: ModuleType) -> Iterator[None]:
-    """Position numbers and causal masks were saved with the weights; now that they are computed, AllenNLP refuses
-    an archive that has them."""
+    """AllenNLP refuses archives of before position numbers and causal masks were computed: they hold them."""
     yield
     own = module.Model.load_state_dict
 

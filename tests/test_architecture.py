@@ -63,7 +63,8 @@ def private_attributes(path: Path):
         name = None
         if isinstance(node, ast.Attribute):
             owner = node.value
-            own = isinstance(owner, ast.Name) and owner.id in ("self", "cls")
+            inherited = owner.func if isinstance(owner, ast.Call) else owner  # super()
+            own = isinstance(inherited, ast.Name) and inherited.id in ("self", "cls", "super")
             name = None if own else node.attr
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             if node.func.id in ("getattr", "hasattr", "setattr") and len(node.args) > 1:

@@ -22,7 +22,7 @@ NONE: Perturbation = frozenset()
 
 class Outcome(NamedTuple):
     """
-    What a model predicts for an input x, and without the tokens that a ranking puts first, or with them alone.
+    What a model predicts for an input x, without the tokens that a ranking puts first, and with them alone.
 
     # Parameters
 
@@ -155,7 +155,7 @@ def faithfulness(outcome: Outcome, metrics: Sequence[str]) -> Dict[str, float]:
     # Returns
 
     `Dict[str, float]`
-        For each metric its value, and those that it is made of: "comprehensiveness", "comprehensiveness@1" ...
+        For each metric its value, and those that it is made of: "sufficiency", "sufficiency@1" and so on.
 
     # Raises
 

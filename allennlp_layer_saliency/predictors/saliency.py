@@ -23,7 +23,7 @@ from allennlp_layer_saliency.models.allennlp import (
     metadata_id,
     reader_special_ids,
 )
-from allennlp_layer_saliency.models.huggingface import REGRESSION
+from allennlp_layer_saliency.models.huggingface import MULTI_LABEL, REGRESSION
 from allennlp_layer_saliency.models.text_reader import Prepared
 from allennlp_layer_saliency.predictors.configuration import (
     inner_predictor,
@@ -78,7 +78,7 @@ class SaliencyPredictor(Predictor):
         )
         self._special_ids = reader_special_ids(dataset_reader)
         self._labels = class_labels(model)
-        self._regression = getattr(model, "problem_type", None) == REGRESSION
+        self._problem_type = getattr(model, "problem_type", None)
         self._foreign_label_seen = False
         self._lines = 0
         self._errors = 0
@@ -142,13 +142,16 @@ class SaliencyPredictor(Predictor):
 
     def _gold_label(self, label: Any) -> Any:
         """
-        An input's label, if it is one of the model's, or a list of such, or a regression's number. An index
-        is not translated: a data set may count its classes in another order than the model's vocabulary.
+        An input's label, if it is one of the model's; a list, or a number, if the model predicts such.
+
+        An index is not translated: a data set may count its classes in another order than the vocabulary.
         """
-        if isinstance(label, list) and set(map(str, label)) <= set(self._labels.values()):
-            return [str(name) for name in label]
-        if self._regression and isinstance(label, (int, float)):
+        if self._problem_type == REGRESSION and isinstance(label, (int, float)):
             return label
+        if self._problem_type == MULTI_LABEL and isinstance(label, list):
+            names = [str(name) for name in label]
+            if set(names) <= set(self._labels.values()):
+                return names
         if str(label) in self._labels.values():
             return str(label)
         if label is not None and not self._foreign_label_seen:

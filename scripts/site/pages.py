@@ -1,6 +1,7 @@
 """
-Pages of the documentation that are no files of docs/: those at the top of the repository, and one of the API for
-each module. Links to files that are not part of it, such as tests, become plain text; what is nowhere is an error.
+Pages of the documentation that are no files of docs/: those at the top of the repository, and one of the API
+for each module. Links to files that are not part of it, such as tests, become plain text; a link to what is
+nowhere is an error.
 """
 
 import os

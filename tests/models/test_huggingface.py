@@ -5,7 +5,7 @@ from torch import nn
 
 from allennlp_layer_saliency.core.capture import capture
 from allennlp_layer_saliency.models import huggingface
-from allennlp_layer_saliency.models.huggingface.loading import quiet
+from allennlp_layer_saliency.models.huggingface.loading import loading
 from tests.conftest import hook_count, reseed_weights, save_bert, save_roberta, weights_file
 
 COMMON = {"vocab_size": 40, "num_hidden_layers": 3, "hidden_size": 16, "num_attention_heads": 2}
@@ -287,7 +287,7 @@ def test_loading_is_quiet_and_leaves_the_settings(capsys):
     own.set_verbosity_warning()
     try:
         own.enable_progress_bar()
-        with quiet():
+        with loading():
             own.get_logger("transformers").warning("not wanted")
             assert own.get_verbosity() == own.ERROR
         assert own.get_verbosity() == own.WARNING

@@ -53,7 +53,8 @@ def check_has_words(name: str, field: TextField, special: Set[int]) -> None:
 
     `ConfigurationError`
     """
-    for token in field.tokens:
+    blank = isinstance(field, WrittenTextField) and not any(text.strip() for text in field.texts)
+    for token in [] if blank else field.tokens:
         # What byte-level and sentence-piece tokenizers write for a space stands alone here.
         if token.text_id not in special and (token.text or "").strip("\u0120\u010a\u2581 \t\r\n"):
             return

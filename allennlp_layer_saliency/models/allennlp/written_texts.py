@@ -126,7 +126,8 @@ def written(
     # Normalisation that is not known here may change a character in five.
     best = 10 + characters
     chosen: Optional[Tuple[List[str], List[Optional[Span]]]] = None
-    strings = list(dict.fromkeys(_strings(line)))[:_CANDIDATES]
+    # Those of white space alone come last: some tokenizers have pieces for it.
+    strings = sorted(dict.fromkeys(_strings(line)), key=lambda text: not text.strip())[:_CANDIDATES]
     for texts in [[text] for text in strings] + [list(pair) for pair in permutations(strings, 2)]:
         spans, cost = spans_in(texts, field.tokens, special, tokenizer, limit=best)
         if cost < best:
@@ -153,7 +154,7 @@ def _indexers(field: TextField) -> Optional[Dict[str, TokenIndexer]]:
 
 def _strings(line: Any) -> Iterator[str]:
     if isinstance(line, str):
-        if line.strip():
+        if line:
             yield line
     elif isinstance(line, dict):
         for key, value in line.items():

@@ -47,9 +47,10 @@ def recorders_last(transformer: PreTrainedModel) -> Iterator[None]:
 @contextmanager
 def loading() -> Iterator[None]:
     """
-    Load without progress bars and without notes of weights that are not needed, and keep weights together that
-    are one: transformers 4.43 puts a file's weights in the place of the model's own, so that the bias of some
-    LM heads stays 0 where the file has it under one of its two names.
+    Load without progress bars and without notes of weights that are not needed.
+
+    Weights that are one stay one: transformers 4.43 puts a file's weights in the place of the model's own, so
+    that the bias of some LM heads stays 0 where the file has it under one of its two names.
     """
     own = transformers.utils.logging
     level = own.get_verbosity()
