@@ -31,7 +31,7 @@ def command(source, output, configuration):
 
 
 def predict(source, output, configuration):
-    """`allennlp predict` as a process of its own; returns the parsed output lines, and what it complains of."""
+    """`allennlp predict` as a process of its own; its parsed output lines, and what it complains of."""
     result = subprocess.run(
         [sys.executable, "-m", "allennlp", *command(source, output, configuration)],
         cwd=ROOT,
