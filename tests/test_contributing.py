@@ -71,7 +71,7 @@ def test_the_metric(documented):
     }
     assert set(faithfulness.perturbations(ranking, ["decision_flip"])) == set(log_probabilities)
     outcome = faithfulness.Outcome(ranking, log_probabilities, None)
-    assert faithfulness.faithfulness(outcome, ["decision_flip"]) == {"decision_flip": 1.0}
+    assert faithfulness.measure(outcome, ["decision_flip"]) == {"decision_flip": 1.0}
 
 
 def test_each_folder_is_in_the_table():

@@ -11,7 +11,7 @@ from allennlp.predictors import Predictor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from allennlp_layer_saliency.commands.run import run
+from allennlp_layer_saliency.commands.run import explain_data
 from allennlp_layer_saliency.runs.folder import read_run
 from tests.conftest import ROOT
 
@@ -159,6 +159,6 @@ def test_no_value_in_a_line_ends_a_run(archive, tmp_path, monkeypatch):
         "interpreters": {"ours": "layer-saliency"},
     }
     (tmp_path / "run.json").write_text(json.dumps(config))
-    assert run(str(tmp_path / "run.json"), str(tmp_path / "out")) == 1
+    assert explain_data(str(tmp_path / "run.json"), str(tmp_path / "out")) == 1
     found = list(read_run(str(tmp_path / "out"))["ours"])
     assert list(map(is_explained, found)) == list(map(is_explained, predicted[:600]))

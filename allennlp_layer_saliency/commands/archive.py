@@ -26,7 +26,7 @@ from allennlp_layer_saliency.models.huggingface_classifier import label_vocabula
 FOLDER = "huggingface"
 
 
-def archive(
+def make_archive(
     model_name: str,
     output: str,
     force: bool = False,

@@ -187,7 +187,7 @@ class _Saved:
             return [json.loads(line) for line in lines]
 
 
-def compare(
+def run_comparison(
     config: str,
     output: str,
     limit: Optional[int] = None,

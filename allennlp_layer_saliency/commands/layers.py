@@ -105,7 +105,7 @@ class LayersExperiment(Experiment):
         }
 
 
-def layers(
+def measure_layers(
     config: str,
     output: str,
     limit: Optional[int] = None,

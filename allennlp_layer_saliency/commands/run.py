@@ -70,7 +70,7 @@ class RunExperiment(Experiment):
         return {**super().known(), "input": self.data.identity()}
 
 
-def run(
+def explain_data(
     config: str,
     output: str,
     limit: Optional[int] = None,

@@ -6,10 +6,10 @@ from typing import Any, Callable
 from allennlp.commands import Subcommand
 from allennlp.common.checks import ConfigurationError
 
-from allennlp_layer_saliency.commands.archive import archive
-from allennlp_layer_saliency.commands.compare import compare
-from allennlp_layer_saliency.commands.layers import layers
-from allennlp_layer_saliency.commands.run import run
+from allennlp_layer_saliency.commands.archive import make_archive
+from allennlp_layer_saliency.commands.compare import run_comparison
+from allennlp_layer_saliency.commands.layers import measure_layers
+from allennlp_layer_saliency.commands.run import explain_data
 from allennlp_layer_saliency.reports import page
 
 
@@ -43,20 +43,20 @@ class SaliencyCommand(Subcommand):
         )
         command.set_defaults(
             func=_worker(
-                lambda args: archive(args.folder, args.output, args.force, args.max_length, args.base)
+                lambda args: make_archive(args.folder, args.output, args.force, args.max_length, args.base)
             )
         )
 
         for name, work, description in (
             (
                 "layers",
-                layers,
+                measure_layers,
                 "Measure how much of the input each layer still holds when the LM head decodes it: a "
                 "table, layers.json, layers.csv and a plot.",
             ),
             (
                 "compare",
-                compare,
+                run_comparison,
                 "Compare interpreters on a data set by how faithful and how plausible they are: tables, "
                 "plots and comparison.json. A stopped run goes on where it was.",
             ),
@@ -104,7 +104,7 @@ def _add_configured(
 
 
 def _run(args: argparse.Namespace) -> None:
-    status = run(
+    status = explain_data(
         args.config,
         args.output,
         args.limit,

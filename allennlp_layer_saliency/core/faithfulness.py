@@ -137,14 +137,14 @@ def count(share: int, tokens: int) -> int:
 
 
 def perturbations(ranking: Sequence[int], metrics: Sequence[str]) -> Iterator[Perturbation]:
-    """Those that `faithfulness` needs for the same ranking and metrics."""
+    """Those that `measure` needs for the same ranking and metrics."""
     yield NONE
     for name in metrics:
         yield from (_without(ranking, share) for share in METRICS[name].without)
         yield from (_only(ranking, share) for share in METRICS[name].only)
 
 
-def faithfulness(outcome: Outcome, metrics: Sequence[str]) -> Dict[str, float]:
+def measure(outcome: Outcome, metrics: Sequence[str]) -> Dict[str, float]:
     """
     # Parameters
 

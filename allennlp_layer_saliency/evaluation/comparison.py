@@ -234,7 +234,7 @@ class Comparison:
                 continue
             for row, scores in found.scores.items():
                 outcome = faithfulness.Outcome(rankings[row], log_probabilities, gold)
-                metrics = faithfulness.faithfulness(outcome, self._faithfulness)
+                metrics = faithfulness.measure(outcome, self._faithfulness)
                 if human is not None:
                     metrics.update(self._plausible(scores, found.offsets, *human))
                 records.append(
@@ -278,7 +278,7 @@ class Comparison:
         known = [(score, h) for score, h in zip(of_words, human) if score is not None]
         if not any(h for _, h in known):
             return {}
-        found = plausibility.plausibility([s for s, _ in known], [h for _, h in known])
+        found = plausibility.measure([s for s, _ in known], [h for _, h in known])
         return {metric: found[metric] for metric in self._plausibility}
 
 

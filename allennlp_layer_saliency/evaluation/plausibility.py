@@ -107,7 +107,7 @@ def word_scores(
     return found
 
 
-def plausibility(scores: Sequence[float], human: Sequence[bool]) -> Dict[str, float]:
+def measure(scores: Sequence[float], human: Sequence[bool]) -> Dict[str, float]:
     """
     # Parameters
 

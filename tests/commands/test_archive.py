@@ -13,7 +13,7 @@ from allennlp.models.archival import load_archive
 from allennlp.predictors import Predictor
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from allennlp_layer_saliency.commands.archive import archive
+from allennlp_layer_saliency.commands.archive import make_archive
 from allennlp_layer_saliency.predictors import SaliencyPredictor
 from tests.conformance.rows import language_model
 from tests.conftest import ROOT, SENTENCES, reseed_weights, weights_file
@@ -210,14 +210,14 @@ def later_tokenizer(folder):
 def test_a_folder_that_can_not_be_loaded_is_refused_in_one_line(bert, tmp_path, damage, message):
     damage(tmp_path / "classifier")
     with pytest.raises(ConfigurationError, match=message) as error:
-        archive(bert, str(tmp_path / "model.tar.gz"))
+        make_archive(bert, str(tmp_path / "model.tar.gz"))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "model.tar.gz").exists()
 
 
 def test_a_file_instead_of_a_folder_is_refused(bert, tmp_path):
     with pytest.raises(ConfigurationError, match="it is a file; the folder"):
-        archive(str(weights_file(bert)), str(tmp_path / "model.tar.gz"))
+        make_archive(str(weights_file(bert)), str(tmp_path / "model.tar.gz"))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -228,7 +228,7 @@ def test_weights_of_half_precision_and_in_shards_are_archived_in_float32(bert, t
     model.save_pretrained(bert, max_shard_size="20KB")
     AutoTokenizer.from_pretrained(tmp_path / "lm").save_pretrained(bert)
     assert len(list((tmp_path / "classifier").glob("*-of-*"))) > 1
-    archive(bert, str(tmp_path / "model.tar.gz"))
+    make_archive(bert, str(tmp_path / "model.tar.gz"))
     predictor = Predictor.from_path(str(tmp_path / "model.tar.gz"))
     encoding = AutoTokenizer.from_pretrained(bert)(SENTENCES[0], return_tensors="pt")
     with torch.no_grad():
@@ -239,7 +239,7 @@ def test_weights_of_half_precision_and_in_shards_are_archived_in_float32(bert, t
 
 def test_labels_that_are_numbers_or_have_gaps(bert, tmp_path):
     edit(tmp_path / "classifier" / "config.json", id2label={"0": 7, "2": 9}, label2id={})
-    archive(bert, str(tmp_path / "model.tar.gz"))
+    make_archive(bert, str(tmp_path / "model.tar.gz"))
     predictor = Predictor.from_path(str(tmp_path / "model.tar.gz"))
     vocabulary = predictor._model.vocab.get_index_to_token_vocabulary("labels")
     assert vocabulary == {0: "7", 1: "LABEL_1", 2: "9"}
@@ -260,7 +260,7 @@ def test_vocabularies_without_latin_letters_or_digits(tmp_path, words, text):
     model = transformers.BertForSequenceClassification(config).eval()
     model.save_pretrained(tmp_path / "folder")
     tokenizer.save_pretrained(tmp_path / "folder")
-    archive(str(tmp_path / "folder"), str(tmp_path / "model.tar.gz"))
+    make_archive(str(tmp_path / "folder"), str(tmp_path / "model.tar.gz"))
     predictor = Predictor.from_path(str(tmp_path / "model.tar.gz"))
     with torch.no_grad():
         wanted = model(**tokenizer(text, return_tensors="pt")).logits[0]
@@ -275,18 +275,18 @@ def explained(archive_file, text, overrides="", **interpreter):
 
 
 def test_the_advice_for_a_long_text_works(bert, tmp_path):
-    archive(bert, str(tmp_path / "model.tar.gz"))
+    make_archive(bert, str(tmp_path / "model.tar.gz"))
     text = "good film " * 200
     error = explained(str(tmp_path / "model.tar.gz"), text)["error"]
     room = AutoConfig.from_pretrained(bert).max_position_embeddings
     assert f"403 word pieces; the model has room for {room}" in error
     overrides = re.search("-o '(.*?)'", error).group(1)
-    archive(bert, str(tmp_path / "cutting.tar.gz"), max_length=room)
+    make_archive(bert, str(tmp_path / "cutting.tar.gz"), max_length=room)
     for made, given in (("model.tar.gz", overrides), ("cutting.tar.gz", "")):
         output = explained(str(tmp_path / made), text, given)
         assert len(output["saliency"]["instance_1"]["signed_1"]) == room
     with pytest.raises(ConfigurationError, match="max_length must be at least 3"):
-        archive(bert, str(tmp_path / "no.tar.gz"), max_length=2)
+        make_archive(bert, str(tmp_path / "no.tar.gz"), max_length=2)
 
 
 def test_the_lm_head_of_a_classifier_that_was_fine_tuned_in_two_stages(bert, tmp_path):
@@ -295,7 +295,7 @@ def test_the_lm_head_of_a_classifier_that_was_fine_tuned_in_two_stages(bert, tmp
     AutoTokenizer.from_pretrained(bert).save_pretrained(tmp_path / "second")
     edit(tmp_path / "second" / "config.json", _name_or_path=bert)
     edit(tmp_path / "classifier" / "config.json", _name_or_path=str(tmp_path / "lm"))
-    archive(str(tmp_path / "second"), str(tmp_path / "model.tar.gz"))
+    make_archive(str(tmp_path / "second"), str(tmp_path / "model.tar.gz"))
     wanted = explained(
         str(tmp_path / "model.tar.gz"),
         SENTENCES[0],
@@ -308,18 +308,18 @@ def test_where_no_lm_head_is_found_the_error_says_what_gives_scores(bert, tmp_pa
     edit(tmp_path / "classifier" / "config.json", _name_or_path="")
     (tmp_path / "classifier" / "README.md").unlink()
     made = str(tmp_path / "model.tar.gz")
-    archive(bert, made)
+    make_archive(bert, made)
     with pytest.raises(ConfigurationError, match="--base .*tied-embeddings.*layer-saliency"):
         explained(made, SENTENCES[0])
     assert "saliency" in explained(made, SENTENCES[0], lm_head={"type": "tied-embeddings"})
     edit(tmp_path / "classifier" / "config.json", _name_or_path=bert)
-    archive(bert, made, force=True)
+    make_archive(bert, made, force=True)
     with pytest.raises(ConfigurationError, match="holds no weights for its LM head.*--base"):
         explained(made, SENTENCES[0])
-    archive(bert, made, force=True, base=str(tmp_path / "lm"))
+    make_archive(bert, made, force=True, base=str(tmp_path / "lm"))
     assert explained(made, SENTENCES[0])["saliency"]["instance_1"]["decoded_1"]
     with pytest.raises(ConfigurationError, match="holds no weights for its LM head"):
-        archive(bert, made, force=True, base=bert)
+        make_archive(bert, made, force=True, base=bert)
 
 
 def test_the_command_is_listed(monkeypatch, capsys):

@@ -20,7 +20,7 @@ from allennlp.modules import TextFieldEmbedder
 from allennlp.predictors import Predictor
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from allennlp_layer_saliency.commands.archive import archive
+from allennlp_layer_saliency.commands.archive import make_archive
 from tests.conftest import (
     HIDDEN_SIZE,
     SENTENCES,
@@ -269,7 +269,7 @@ def plain_classifier(class_name: str, model_type: str, **config: Any) -> Callabl
         classifier.save_pretrained(path)
         AutoTokenizer.from_pretrained(lm).save_pretrained(path)
         (folder / "classifier" / "README.md").write_text(f"---\nbase_model: {lm}\n---\n")
-        archive(path, str(folder / "model.tar.gz"))
+        make_archive(path, str(folder / "model.tar.gz"))
         return Predictor.from_path(str(folder / "model.tar.gz")), LINES
 
     return build

@@ -24,7 +24,7 @@ def bag_of_words(weights, bias=0.0):
 
 def measured(ranking, model, metrics=ALL, gold=1):
     needed = set(f.perturbations(ranking, metrics))
-    return f.faithfulness(f.Outcome(ranking, {taken: model(taken) for taken in needed}, gold), metrics)
+    return f.measure(f.Outcome(ranking, {taken: model(taken) for taken in needed}, gold), metrics)
 
 
 def test_ranking():

@@ -4,7 +4,7 @@ from allennlp.common.checks import ConfigurationError
 from allennlp_layer_saliency.evaluation.plausibility import (
     Rationales,
     Word,
-    plausibility,
+    measure,
     salient,
     word_scores,
 )
@@ -48,14 +48,14 @@ def test_a_word_scores_its_largest_piece():
 
 
 def test_by_hand():
-    found = plausibility([0.9, 0.1, 0.8, 0.3], [True, True, False, False])
+    found = measure([0.9, 0.1, 0.8, 0.3], [True, True, False, False])
     # Ranked: salient, not, not, salient. Precision is 1 at the first and 1/2 at the second.
     assert found["auprc"] == pytest.approx((1 + 0.5) / 2)
     assert found["token_f1"] == 0.5 and found["iou"] == pytest.approx(1 / 3)
-    perfect = plausibility([0.9, 0.8, 0.1, 0.3], [True, True, False, False])
+    perfect = measure([0.9, 0.8, 0.1, 0.3], [True, True, False, False])
     assert perfect == {"auprc": 1.0, "token_f1": 1.0, "iou": 1.0}
     # Ties are taken by position for the sets, and as one threshold for the curve.
-    tied = plausibility([0.5] * 4, [False, True, True, False])
+    tied = measure([0.5] * 4, [False, True, True, False])
     assert tied == {"auprc": 0.5, "token_f1": 0.5, "iou": pytest.approx(1 / 3)}
 
 

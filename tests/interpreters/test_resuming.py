@@ -9,7 +9,7 @@ from allennlp.common.checks import ConfigurationError
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.predictors import Predictor
 
-from allennlp_layer_saliency.commands.archive import archive
+from allennlp_layer_saliency.commands.archive import make_archive
 from tests.conformance import rows
 from tests.conftest import SENTENCES, reseed_weights
 
@@ -225,7 +225,7 @@ def test_token_types_tell_masked_inputs_apart(tmp_path):
     classifier = transformers.BertForSequenceClassification(config)
     reseed_weights(classifier, 3)
     classifier.save_pretrained(path)
-    archive(path, str(tmp_path / "model.tar.gz"))
+    make_archive(path, str(tmp_path / "model.tar.gz"))
     predictor = Predictor.from_path(str(tmp_path / "model.tar.gz"))
     texts = ("a good [SEP] a film", None), ("a good", "a film")
     instances = [predictor._dataset_reader.text_to_instance(*text) for text in texts]

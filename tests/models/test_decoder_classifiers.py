@@ -8,7 +8,7 @@ from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.predictors import Predictor
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
-from allennlp_layer_saliency.commands.archive import archive
+from allennlp_layer_saliency.commands.archive import make_archive
 from allennlp_layer_saliency.predictors.saliency import SaliencyPredictor
 from tests.conftest import SENTENCES, reseed_weights
 
@@ -85,7 +85,7 @@ def save_classifier(folder, kind, tokenizer, **config):
     reseed_weights(classifier, 5)
     classifier.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    archive(str(folder), f"{folder}.tar.gz")
+    make_archive(str(folder), f"{folder}.tar.gz")
     return Predictor.from_path(f"{folder}.tar.gz")
 
 

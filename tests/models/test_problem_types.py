@@ -13,7 +13,7 @@ from allennlp.predictors import Predictor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from allennlp_layer_saliency import explain
-from allennlp_layer_saliency.commands.archive import archive
+from allennlp_layer_saliency.commands.archive import make_archive
 from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions
 from allennlp_layer_saliency.models.text_reader import TextReader
 from tests.commands.test_archive import save_classifier
@@ -39,7 +39,7 @@ def regression(tmp_path_factory):
 
 def archived(root, **config):
     folder = save_classifier("bert", root, **config)
-    archive(folder, str(root / "model.tar.gz"))
+    make_archive(folder, str(root / "model.tar.gz"))
     return folder, str(root / "model.tar.gz")
 
 
@@ -158,7 +158,7 @@ def test_what_is_wrong_is_said(multi_label, regression, tmp_path):
     file = Path(unknown) / "config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "problem_type": "ranking"}))
     with pytest.raises(ConfigurationError, match="problem_type|ranking"):
-        archive(unknown, str(tmp_path / "model.tar.gz"))
+        make_archive(unknown, str(tmp_path / "model.tar.gz"))
 
 
 @pytest.mark.parametrize("which, what", [("multi_label", "any number of labels"), ("regression", "a number")])

@@ -7,7 +7,7 @@ from allennlp.models.archival import load_archive
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from allennlp_layer_saliency import explain
-from allennlp_layer_saliency.commands.archive import archive
+from allennlp_layer_saliency.commands.archive import make_archive
 from allennlp_layer_saliency.predictors import SaliencyPredictor
 from tests.commands.test_archive import LABELS, PAIRS, save_classifier
 from tests.conftest import ROOT, SENTENCES, hook_count
@@ -28,7 +28,7 @@ def test_the_same_as_of_an_archive(folder, tmp_path, interpreter):
     settings = {} if interpreter == "random" else {"layer": 1}
     if interpreter == "decoded-layer-saliency":
         settings["lm_head"] = {"type": "tied-embeddings"}
-    archive(folder, str(tmp_path / "model.tar.gz"))
+    make_archive(folder, str(tmp_path / "model.tar.gz"))
     archived = load_archive(str(tmp_path / "model.tar.gz"))
     config = {"type": interpreter, **settings}
     reader = archived.validation_dataset_reader
