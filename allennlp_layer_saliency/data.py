@@ -115,7 +115,7 @@ class Data(FromParams):
         text's own.
     reader : `DatasetReader`, optional
     sample : `int`, optional
-        Only so many texts, drawn at random, in the file's order. All of the file is read first.
+        How many texts to draw at random, kept in the file's order. The whole file is read first.
     """
 
     def __init__(

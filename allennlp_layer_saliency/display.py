@@ -83,7 +83,7 @@ def units(text: TextScores) -> List[Unit]:
     found: List[Unit] = []
     # Tokens of no character, such as a mark for the start of a text, go with what comes next.
     waiting: List[int] = []
-    latest: Optional[int] = None  # the latest unit that is no special token
+    latest: Optional[int] = None  # the latest unit that is not a special token
     end = 0
     segment: Optional[int] = None
     for place, (token, span, own) in enumerate(zip(tokens, text.offsets, text.segments)):

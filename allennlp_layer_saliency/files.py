@@ -12,7 +12,7 @@ TEMPORARY = ".tmp"
 
 def write_whole(path: str, content: bytes) -> None:
     """
-    Write a file such that whoever looks finds the old content or the new one, even after a power cut.
+    Write a file atomically: readers find the old content or the new one, even after a power cut.
 
     # Raises
 

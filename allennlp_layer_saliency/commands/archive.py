@@ -45,7 +45,7 @@ def make_archive(
     force : `bool`
         Whether an existing file is replaced.
     max_length : `int`, optional
-        Longer texts are cut off to so many word pieces.
+        Longer texts are cut off to this many word pieces.
     base : `str`, optional
         The pretrained language model that it was fine-tuned from, whose head decodes, where the folder does
         not name it.

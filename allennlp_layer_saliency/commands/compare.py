@@ -49,7 +49,7 @@ class CompareExperiment(Experiment):
     perturbation : `str`, optional (default = `"mask"`)
         "mask" or "remove".
     randomisation_texts : `int`, optional (default = `20`)
-        So many texts, from the beginning, are explained again while the model's parameters are
+        How many texts, from the beginning, are explained again while the model's parameters are
         randomised from the top down.
     transformer : `str`, optional
         Dotted path to the transformer inside the model, where there are several.

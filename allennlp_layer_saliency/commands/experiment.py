@@ -28,7 +28,7 @@ class Experiment(FromParams):
     seed : `int`, optional (default = `0`)
         Of all that is drawn at random, the data's `sample` among it.
     limit : `int`, optional
-        Only so many texts, from the beginning.
+        At most this many texts, from the beginning.
 
     # Attributes
 

@@ -33,7 +33,7 @@ class LayersExperiment(Experiment):
     tau : `int`, optional (default = `10`)
         τ of the recovery.
     pieces_per_text : `int`, optional
-        Of longer texts only so many pieces, drawn at random: quicker, with wider intervals.
+        How many pieces of a longer text are measured, drawn at random: quicker, with wider intervals.
     transformer : `str`, optional
         Dotted path to the transformer inside the model, where there are several.
     **kwargs

@@ -26,7 +26,7 @@ class RunExperiment(Experiment):
         Name -> an interpreter's configuration, registered name or file, as for the `saliency` predictor.
         A name is a folder's too: letters, digits, and inside it . _ and -.
     shard_size : `int`, optional (default = `256`)
-        Texts that are explained together and lie in one file; so many at most are lost by a fault.
+        How many texts are explained together and written to one file: at most this many are lost by a fault.
     format : `str`, optional (default = `"jsonl"`)
         "jsonl" or "parquet".
     threads : `int`, optional (default = `1`)

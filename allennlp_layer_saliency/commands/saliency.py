@@ -36,7 +36,7 @@ class SaliencyCommand(Subcommand):
             "-o", "--output", default="model.tar.gz", help="the archive (default: model.tar.gz)"
         )
         command.add_argument("-f", "--force", action="store_true", help="overwrite the archive if it exists")
-        command.add_argument("--max-length", type=int, help="cut longer texts to so many word pieces")
+        command.add_argument("--max-length", type=int, help="cut longer texts to this many word pieces")
         command.add_argument(
             "--base",
             help="the language model it was fine-tuned from, where the folder does not say so",
@@ -71,7 +71,7 @@ class SaliencyCommand(Subcommand):
         command = _add_configured(commands, "run", description)
         command.add_argument("--shard-size", type=int, help="texts in a shard (default: 256)")
         command.add_argument(
-            "--workers", type=int, help="so many processes of Ray; left out, this one without Ray"
+            "--workers", type=int, help="number of Ray processes; left out: this process alone, without Ray"
         )
         command.add_argument("--address", help="of a Ray cluster; left out, this machine")
         command.add_argument(
@@ -97,7 +97,7 @@ def _add_configured(
     command = commands.add_parser(name, description=description, help=description)
     command.add_argument("config", help="a jsonnet file: archive_file, data, ...")
     command.add_argument("-s", "--output", required=True, help="the folder for the results")
-    command.add_argument("--limit", type=int, help="only so many texts")
+    command.add_argument("--limit", type=int, help="at most this many texts")
     command.add_argument("--cuda-device", type=int, default=-1, help="-1 is the CPU")
     command.add_argument("-f", "--force", action="store_true", help="overwrite results")
     return command

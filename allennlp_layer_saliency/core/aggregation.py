@@ -30,7 +30,7 @@ def gradient_x_input(hidden_states: Tensor, gradients: Tensor, mask: Tensor) -> 
 def grad_cam(hidden_states: Tensor, gradients: Tensor, mask: Tensor, relu: bool = True) -> Tensor:
     """
     s_n = ReLU(sum_k alpha_k h_nk), alpha_k the mean of D_nk over the real positions (Selvaraju et
-    al., 2017, with positions in the place of pixels).
+    al., 2017, with positions instead of pixels).
     """
     real = mask.unsqueeze(-1).to(gradients.dtype)
     # Shape: (batch, 1, hidden)

@@ -2,8 +2,8 @@
 Faithfulness of a ranking of tokens: how the model's prediction changes when the highest-ranked tokens
 are taken out of the input, or alone are left in it.
 
-A perturbation is the set of tokens that are taken out. What that means (masked, removed) is up to who
-runs the model.
+A perturbation is the set of tokens that are taken out. Whether they are masked or removed is the caller's
+choice.
 """
 
 from typing import Callable, Dict, FrozenSet, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
@@ -132,7 +132,7 @@ def ranked(scores: Sequence[float], tokens: Sequence[int]) -> List[int]:
 
 
 def count(share: int, tokens: int) -> int:
-    """So many percent of so many tokens, rounded half up, and at least one."""
+    """`share` percent of `tokens`, rounded half up, and at least one."""
     return max(1, (2 * share * tokens + 100) // 200)
 
 

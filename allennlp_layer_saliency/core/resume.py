@@ -38,7 +38,7 @@ def resume(
         hidden).
     copies : `int`
     forward : `Callable[[], Any]`
-        Runs the model on so many copies of the batch.
+        Runs the model on this many copies of the batch.
     score : `Callable[[Any], torch.Tensor]`
         From what `forward` returned to y_c, of shape (targets, copies * batch).
     gradients : `bool`

@@ -37,7 +37,7 @@ class HuggingFaceClassifierReader(DatasetReader):
     model_name : `str`
         A folder of the archive, a local folder or a name on the hub.
     max_length : `int`, optional
-        Longer texts are cut off to so many word pieces, with one warning. Left out, texts longer than the
+        Longer texts are cut off to this many word pieces, with one warning. Left out, texts longer than the
         model are an error.
     problem_type : `str`, optional
         "regression" where labels are numbers.

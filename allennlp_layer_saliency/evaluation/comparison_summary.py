@@ -10,7 +10,7 @@ from allennlp_layer_saliency.evaluation import plausibility, statistics
 
 COSTS = ("seconds", "peak_mb")
 METRICS = (*faithfulness.METRICS, *plausibility.METRICS, "randomisation", *COSTS)
-# Of which lower values are better.
+# The metrics for which lower is better.
 LOWER_IS_BETTER = (
     *(name for name, metric in faithfulness.METRICS.items() if metric.lower_is_better),
     "randomisation",

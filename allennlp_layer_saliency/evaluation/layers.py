@@ -37,7 +37,7 @@ def measure(
         From the reader's `prepare`. A few hundred are held at a time.
     tau : `int`
     pieces_per_text : `int`, optional
-        Of longer texts only so many pieces are looked for, drawn at random; None for all.
+        How many pieces of a longer text are looked for, drawn at random; None for all.
     seed : `int`
     progress : `Callable[[int], Any]`
         Called with the number of texts that are done.
@@ -124,7 +124,7 @@ def _ratio(values: numpy.ndarray, counts: numpy.ndarray, axis: int = -1) -> nump
 
 
 def _sampled(compared: torch.Tensor, token_ids: torch.Tensor, at_most: int, seed: int) -> torch.Tensor:
-    """So many true positions of each row, by the seed and the row's pieces alone."""
+    """Up to a number of true positions of each row, drawn by the seed and the row's pieces alone."""
     sampled = torch.zeros_like(compared)
     for row, (places, ids) in enumerate(zip(compared, token_ids)):
         positions = places.nonzero().squeeze(1)

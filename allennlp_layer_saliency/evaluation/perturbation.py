@@ -127,7 +127,7 @@ class PerturbedPredictions:
         # Raises
 
         `ConfigurationError`
-            If the model is no classifier of texts, or gives NaN.
+            If the model is not a classifier of texts, or gives NaN.
         """
         distinct = list(dict.fromkeys(perturbations))
         perturbed = self._masked if self._kind == "mask" else self._removed

@@ -57,7 +57,7 @@ class Rationales(FromParams):
                 self._trees["".join(word for word, _ in words)] = words
 
     def words(self, text: str) -> Optional[List[Word]]:
-        """The text's words with their labels; None if there is no tree of it."""
+        """The text's words with their labels; None if no tree is known for it."""
         # Each letter of the key, and where it comes from: some are two in lower case.
         letters = [(small, i) for i, letter in enumerate(text) for small in _plain(letter)]
         key = "".join(small for small, _ in letters)

@@ -80,7 +80,7 @@ def paired(a: Sequence[float], b: Sequence[float], seed: int) -> Dict[str, Any]:
 
 
 def holm(p_values: Sequence[float]) -> List[float]:
-    """p-values corrected for so many tests by Holm's step-down method, in the same order."""
+    """p-values corrected for their number by Holm's step-down method, in the same order."""
     corrected = [0.0] * len(p_values)
     largest = 0.0
     for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):

@@ -184,7 +184,7 @@ def _with_ids(frame: pandas.DataFrame) -> pandas.DataFrame:
 
 def _id_to_text(id_: Any) -> Optional[str]:
     """
-    An id as a column of text can hold it: as it is, or as JSON if it is no string or could be taken for JSON.
+    An id as a column of text can hold it: itself, or JSON if it is not a string or could be taken for JSON.
     So 8 and "8" stay what they are, and lists are possible.
     """
     if id_ is None or (isinstance(id_, str) and _id_from_text(id_) is id_):

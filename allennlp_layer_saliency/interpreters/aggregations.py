@@ -108,7 +108,7 @@ class GradientXInput(PointwiseAggregation):
 @FeatureAggregation.register("grad-cam")
 class GradCam(PointwiseAggregation):
     """
-    Grad-CAM, with positions in the place of pixels.
+    Grad-CAM, with positions instead of pixels.
 
     Registered as a `FeatureAggregation` with name "grad-cam".
 

@@ -34,7 +34,7 @@ class LayersFile(NamedTuple):
         # Raises
 
         `ConfigurationError`
-            If it is no such file, or another model's.
+            If it is not such a file, or belongs to another model.
         """
         if os.path.isdir(path):
             path = os.path.join(path, "layers.json")

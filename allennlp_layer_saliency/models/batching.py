@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 # Word pieces per forward pass, padding included. More are no faster on a CPU, and need more memory.
 MAX_PIECES = 2048
-# With so many, a batch of texts of different lengths is closed at this share of padding.
+# Once it holds this many, a batch of texts of different lengths is closed at this share of padding.
 ENOUGH_PIECES = 256
 MAX_PADDING = 0.1
 

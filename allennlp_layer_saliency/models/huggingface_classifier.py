@@ -189,7 +189,7 @@ class InMemoryClassifier(HuggingFaceClassifier):
     # Raises
 
     `ConfigurationError`
-        If it is no sequence classifier, or two of its labels have the same name.
+        If it is not a sequence classifier, or two of its labels have the same name.
     """
 
     def __init__(self, classifier: PreTrainedModel) -> None:

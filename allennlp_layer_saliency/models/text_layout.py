@@ -233,7 +233,7 @@ def _words(text: Text) -> Tensor:
 class Folding:
     """
     How the embedder laid out a text for the transformer: texts longer than its `max_length` become
-    several rows, each with special tokens of its own, which are no positions of the text.
+    several rows, each with special tokens of its own, which are not positions of the text.
 
     # Parameters
 
@@ -241,7 +241,7 @@ class Folding:
         Shape: (batch, positions). Where each position is in the rows, counted over all of them; -1 at
         padding. None where every text is one row.
     real : `Tuple[torch.Tensor, torch.Tensor]`, optional
-        Instances and positions that are no padding.
+        Instances and positions that are not padding.
     rows : `int`
         Of the whole batch.
     """

@@ -33,7 +33,7 @@ def explain(
     interpreter : `str`, optional (default = `"decoded-layer-saliency"`)
         Any registered interpreter's name.
     max_length : `int`, optional
-        Longer texts are cut off to so many word pieces. Left out, texts longer than the model are an error.
+        Longer texts are cut off to this many word pieces. Left out, texts longer than the model are an error.
     **settings
         The interpreter's, as in its configuration: `layer=3`, `lm_head={"type": "tied-embeddings"}`, ...
 

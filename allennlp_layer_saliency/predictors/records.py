@@ -9,7 +9,7 @@ from allennlp_layer_saliency.data import Line
 
 
 def error_record(id_: Any, number: Optional[int], message: str) -> JsonDict:
-    """What stands for an explanation that there is not; an id or number of None is left out."""
+    """The record of an input that has no explanation; an id or number of None is left out."""
     known = {"id": id_, "line": number}
     return {**{key: value for key, value in known.items() if value is not None}, "error": message}
 

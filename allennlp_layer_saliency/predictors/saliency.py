@@ -186,7 +186,7 @@ class SaliencyPredictor(Predictor):
                 for character in text:
                     if "\ud800" <= character <= "\udfff":
                         raise ConfigurationError(
-                            f"{name!r} holds {character!r}, half of a surrogate pair, which is no character"
+                            f"{name!r} holds {character!r}, half of a surrogate pair and not a character"
                         ) from error
             raise
 
@@ -246,7 +246,7 @@ class SaliencyPredictor(Predictor):
     def _output(
         self, known: JsonDict, number: Optional[int], outcome: Union[Explained, Exception]
     ) -> JsonDict:
-        """The line for an input, of which `id` and `gold_label` are known, or None."""
+        """The line for an input; `known` has its `id` and `gold_label`, or None."""
         if isinstance(outcome, Exception):
             return self._failed(known["id"], number, outcome)
         own = {key: value for key, value in known.items() if value is not None}

@@ -24,7 +24,7 @@ from allennlp.common.util import JsonDict
 from allennlp_layer_saliency.display import described, plain, units
 from allennlp_layer_saliency.output_line import InstanceScores, output_line
 
-# Scores and amounts are drawn, not computed with: so many steps from 0 to the largest.
+# Scores and amounts are only drawn: this many steps from 0 to the largest are enough.
 STEPS = 100
 # Listed for each position: decoded tokens, and positions that gave.
 DECODED, SOURCES, VOCABULARY = 3, 2, 10

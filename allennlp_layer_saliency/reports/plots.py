@@ -55,7 +55,7 @@ def token_bars(explanation: JsonDict, layer: Optional[int] = None, axes: Optiona
     # Raises
 
     `ConfigurationError`
-        If there is no such layer, or it is no instance of an explanation.
+        If there is no such layer, or it is not an instance of an explanation.
     """
     instance = _instance(explanation)
     entry = instance if layer is None else _at(instance, layer)
@@ -94,7 +94,7 @@ def layer_heat_map(explanation: JsonDict, axes: Optional["Axes"] = None) -> "Axe
     # Raises
 
     `ConfigurationError`
-        If it is no instance of an explanation of layers.
+        If it is not an instance of an explanation of layers.
     """
     instance = _instance(explanation)
     tokens, layers = _names(instance), _layers(instance)

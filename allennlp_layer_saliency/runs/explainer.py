@@ -26,7 +26,7 @@ class Output(NamedTuple):
 
 
 class Shard(NamedTuple):
-    """Consecutive inputs, explained together: what an output depends on, whoever makes it."""
+    """Consecutive inputs, explained together. An output depends on them, not on the process that makes it."""
 
     number: int
     inputs: List[Input]

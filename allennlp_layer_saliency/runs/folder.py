@@ -191,7 +191,7 @@ def read_run(path: str) -> Dict[str, Iterator[JsonDict]]:
     # Raises
 
     `ConfigurationError`
-        If it is no such folder.
+        If it is not such a folder.
     """
     manifest = _manifest_of(path)
     if manifest is None:

@@ -4,7 +4,7 @@ from typing import Dict, List, Optional, Sequence, Set
 
 from allennlp_layer_saliency.runs.explainer import Output, Outputs, Shard, failed
 
-# A process may die for reasons of its own, such as a machine that goes away; so often is no chance.
+# A process may die for reasons of its own, such as a machine that goes away; this often is not chance.
 ATTEMPTS = 3
 
 

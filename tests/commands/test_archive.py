@@ -117,7 +117,7 @@ def test_what_can_not_be_archived_is_refused_in_one_line(tmp_path, monkeypatch, 
 
     assert "can't read a pretrained model from" in refused(tmp_path / "none", "-o", output)
     message = refused(tmp_path / "lm", "-o", output)
-    assert "no fine-tuned sequence classifier: it holds no weights for" in message
+    assert "not a fine-tuned sequence classifier: it holds no weights for" in message
     kind = "single_label_classification"
     one = save_classifier("bert", tmp_path / "one", num_labels=1, problem_type=kind)
     # Newer versions of transformers say it themselves.

@@ -107,7 +107,7 @@ def test_a_taggers_own_score_keeps_the_prediction_without_padding(target, tmp_pa
         (lambda outputs: outputs["logits"], r"'own': .* one score for each.*got \(1, 3\)"),
         (lambda outputs: outputs["logits"].sum(), r"'own': .* one score for each.*got \(\)"),
         (lambda outputs: 1.0, "'own': .* one score for each.*got float"),
-        (lambda outputs: outputs["logits"].argmax(-1).float(), "'own': .*no differentiable"),
+        (lambda outputs: outputs["logits"].argmax(-1).float(), "'own': .*not a differentiable"),
     ],
 )
 def test_what_is_no_score_is_refused_in_one_line(target, predictor, score, message):

@@ -104,7 +104,7 @@ class ModelTarget:
         # Raises
 
         `ConfigurationError`
-            If the model's output has none of the wanted shape.
+            If the model's output has no logits of the expected shape.
         """
         for name in ("logits", "label_logits"):
             logits = outputs.get(name)

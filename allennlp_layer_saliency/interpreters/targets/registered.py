@@ -123,7 +123,7 @@ class _ScoreTarget(ModelTarget):
             )
         if torch.is_grad_enabled() and not scores.requires_grad:
             raise ConfigurationError(
-                f"target {self._name!r}: the score is no differentiable function of the model's outputs"
+                f"target {self._name!r}: the score is not a differentiable function of the model's outputs"
             )
         return scores.float().unsqueeze(0)
 

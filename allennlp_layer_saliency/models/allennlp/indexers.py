@@ -136,7 +136,7 @@ def folded(
     The rows that the transformer's embedder makes of word pieces in segments, and its way back from states
     of such rows to one row for each text; None if the embedder folds nothing.
     """
-    # AllenNLP's signatures name the tensors' types, LongTensor and so on, which are no classes.
+    # AllenNLP's signatures name the tensors' types, LongTensor and so on, which are not classes.
     embedder: Any = next(
         (
             module

@@ -43,7 +43,8 @@ def words_by_index(model: Model) -> Dict[int, str]:
 
 def language_model_head(model: Model) -> Optional[torch.nn.Module]:
     """
-    What makes a language model of AllenNLP's logits, which are no part of its output; None of other models.
+    The module that computes the logits of AllenNLP's language models, which don't return them; None for other
+    models.
     """
     return getattr(model, "_language_model_head", None)
 

@@ -65,7 +65,7 @@ def load_classifier(
     missing = [name for name in report.get("missing_keys", []) if not name.endswith("position_ids")]
     if missing:
         raise ValueError(
-            f"{model_name!r} is no fine-tuned sequence classifier: it holds no weights for "
+            f"{model_name!r} is not a fine-tuned sequence classifier: it holds no weights for "
             f"{', '.join(missing[:4])}"
         )
     # What was given may have been copied.

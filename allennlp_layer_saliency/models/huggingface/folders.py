@@ -91,7 +91,7 @@ def config_dict(model_name: str) -> Dict[str, Any]:
 
 
 def _check_folder(model_name: str) -> None:
-    """Refuse a path at which there is no whole model that transformers can read."""
+    """Refuse a path that does not hold a complete model that transformers can read."""
     what = f"can't read a pretrained model from {model_name!r}"
     if os.path.isfile(model_name):
         raise ValueError(f"{what}: it is a file; the folder that `save_pretrained` wrote is wanted")

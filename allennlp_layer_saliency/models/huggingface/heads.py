@@ -75,7 +75,7 @@ def decoder_from(model: PreTrainedModel, causal: bool = False) -> Decoder:
 
 
 class _GivenHiddenStates(torch.nn.Module):
-    """In the place of a base model: returns the hidden states that it is given."""
+    """Stands in for a base model: returns the hidden states that it is given."""
 
     def forward(self, *others: Any, inputs_embeds: Optional[Tensor] = None, **_: Any) -> Any:
         if inputs_embeds is None:
@@ -105,7 +105,7 @@ def _is_causal(config: PretrainedConfig) -> bool:
 
 
 def _missing_head_weights(model: PreTrainedModel, missing_keys: List[str]) -> List[str]:
-    """Of the missing keys those of the head that share no storage with a weight that was loaded."""
+    """The head's missing keys, without those that share storage with a weight that was loaded."""
     # Not `named_parameters`: it gives a tied weight under one of its names only.
     weights = model.state_dict(keep_vars=True)
     loaded = {weight.data_ptr() for name, weight in weights.items() if name not in missing_keys}
