@@ -20,7 +20,7 @@ _PATHS = ("archive_file", "coherence", "model_name", "path")
 
 def files_of(settings: Any, key: str = "") -> Dict[str, str]:
     """
-    The SHA-256 of each file and folder that a configuration names, by its path. Names that are not paths here,
+    The SHA-256 of each file and folder that a configuration names, by its path. Names that are no paths here,
     such as a model's on the hub, are left out.
     """
     found: Dict[str, str] = {}
