@@ -423,7 +423,10 @@ NAMES = {
         "published checkpoints keep their head under names that transformers 4.20 does not load: it is "
         "refused, use `tied-embeddings`",
     ),
-    "deberta-v2": ("DeBERTa v2, v3", "as DeBERTa; v3 has no masked-LM head at all"),
+    "deberta-v2": (
+        "DeBERTa v2, v3",
+        "transformers 5 reads the head of v2 as it is published; v3 has none that was trained with it",
+    ),
     "distilbert": ("DistilBERT", ""),
     "electra": (
         "ELECTRA",

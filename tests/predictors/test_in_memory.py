@@ -8,6 +8,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from allennlp_layer_saliency import explain
 from allennlp_layer_saliency.commands.archive import make_archive
+from allennlp_layer_saliency.interpreters.lm_heads import TiedEmbeddingsLMHead
 from allennlp_layer_saliency.predictors import SaliencyPredictor
 from tests.commands.test_archive import LABELS, PAIRS, save_classifier
 from tests.conftest import ROOT, SENTENCES, hook_count
@@ -88,6 +89,8 @@ def test_what_can_not_be_explained_is_refused(folder):
 
 def test_long_texts_are_cut_off_as_the_error_says(tmp_path):
     model, tokenizer = loaded(save_classifier("bert", tmp_path))
+    with pytest.raises(ConfigurationError, match="lm_head must be given as in a configuration.* of TiedEmb"):
+        explain(model, tokenizer, ["good"], lm_head=TiedEmbeddingsLMHead())
     with pytest.raises(ConfigurationError, match="cut it off: `max_length=80`"):
         explain(model, tokenizer, ["good " * 200], "layer-saliency")
     (found,) = explain(model, tokenizer, ["good " * 200], "layer-saliency", max_length=80)

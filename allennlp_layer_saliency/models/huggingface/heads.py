@@ -1,6 +1,6 @@
 """LM heads: each architecture's own, with its base model taken away."""
 
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -33,15 +33,27 @@ def load_lm_head(model_name: str) -> Decoder:
     with one_line(f"can't read a pretrained model from {model_name!r}"):
         config = AutoConfig.from_pretrained(model_name, trust_remote_code=False)
     kind = AutoModelForCausalLM if _is_causal(config) else AutoModelForMaskedLM
-    with one_line(f"no language model could be loaded from {model_name!r}"), loading():
-        model, report = kind.from_pretrained(
-            model_name,
-            config=config,
-            output_loading_info=True,
-            trust_remote_code=False,
-            **FLOAT32,
-        )
-    missing = _missing_head_weights(model, report["missing_keys"])
+
+    def loaded(kind: Any) -> Tuple[PreTrainedModel, List[str], List[str]]:
+        with one_line(f"no language model could be loaded from {model_name!r}"), loading():
+            model, report = kind.from_pretrained(
+                model_name,
+                config=config,
+                output_loading_info=True,
+                trust_remote_code=False,
+                **FLOAT32,
+            )
+        return model, _missing_head_weights(model, report["missing_keys"]), report["unexpected_keys"]
+
+    model, missing, unexpected = loaded(kind)
+    if missing and any(name.startswith("lm_predictions.") for name in unexpected):
+        # DeBERTa's second version as its authors publish it; transformers 5 reads its head.
+        config.legacy = False
+        told_all = type("_ToldAll", (type(model),), {"_keys_to_ignore_on_load_unexpected": None})
+        published, still_missing, others = loaded(told_all)
+        # Discriminators, as of the third version, hold a head that was not trained with them.
+        if not any(name.startswith("mask_predictions.") for name in others):
+            model, missing = published, still_missing
     if missing:
         raise ValueError(
             f"{model_name!r} holds no weights for its LM head ({', '.join(missing)}); name a pretrained "
@@ -54,7 +66,10 @@ def decoder_from(model: PreTrainedModel, causal: bool = False) -> Decoder:
     """The head of a Hugging Face language model whose base model is no longer needed."""
     config = model.config
     weight = model.get_output_embeddings().weight.detach()
-    setattr(model, model.base_model_prefix, _GivenHiddenStates())
+    if len(weight) < config.vocab_size:
+        # DeBERTa's head names its dense layer; its output embeddings are the input's.
+        weight = model.get_input_embeddings().weight.detach()
+    setattr(model, model.base_model_prefix, _GivenHiddenStates(model.base_model))
     model.eval()
     for parameter in model.parameters():
         parameter.requires_grad_(False)
@@ -76,6 +91,11 @@ def decoder_from(model: PreTrainedModel, causal: bool = False) -> Decoder:
 
 class _GivenHiddenStates(torch.nn.Module):
     """Stands in for a base model: returns the hidden states that it is given."""
+
+    def __init__(self, base: torch.nn.Module) -> None:
+        super().__init__()
+        # Some heads look up the word embeddings there.
+        self.embeddings = getattr(base, "embeddings", None)
 
     def forward(self, *others: Any, inputs_embeds: Optional[Tensor] = None, **_: Any) -> Any:
         if inputs_embeds is None:
