@@ -6,6 +6,7 @@ No file of AllenNLP is changed.
 """
 
 import functools
+import re
 from contextlib import ExitStack, contextmanager
 from importlib.machinery import ModuleSpec
 from importlib.metadata import version
@@ -163,6 +164,9 @@ def _build_inputs(_: ModuleType) -> Iterator[None]:
     yield
 
 
+_CAUSAL_MASK = re.compile(r"\.(attn|attention)\.(bias|masked_bias)$")
+
+
 @contextmanager
 def _computed_buffers(module: ModuleType) -> Iterator[None]:
     """AllenNLP refuses archives of before position numbers and causal masks were computed: they hold them."""
@@ -176,6 +180,9 @@ def _computed_buffers(module: ModuleType) -> Iterator[None]:
             for name, part in self.named_modules()
             for buffer in part._non_persistent_buffers_set
         }
+        # Decoders' causal masks are not even buffers any more.
+        known = self.state_dict().keys()
+        computed.update(name for name in state_dict if name not in known and _CAUSAL_MASK.search(name))
         kept = type(state_dict)((name, weight) for name, weight in state_dict.items() if name not in computed)
         if hasattr(state_dict, "_metadata"):
             kept._metadata = state_dict._metadata

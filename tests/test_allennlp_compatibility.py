@@ -7,8 +7,10 @@ import sys
 import pytest
 import torch
 import transformers
+from allennlp.data import Vocabulary
 from allennlp.data.token_indexers import PretrainedTransformerIndexer
 from allennlp.data.tokenizers import PretrainedTransformerTokenizer
+from allennlp.models import Model
 from allennlp.training.optimizers import HuggingfaceAdamWOptimizer
 
 import allennlp_compatibility
@@ -184,3 +186,24 @@ def test_segments_of_a_long_text_have_the_tokenizers_special_tokens(roberta_fold
         ids = tokenizer("good film", add_special_tokens=False)["input_ids"]
         with_special = indexer._tokenizer.build_inputs_with_special_tokens(ids)
         assert with_special == tokenizer("good film")["input_ids"]
+
+
+def test_causal_masks_of_earlier_versions_are_passed_over():
+    """Archives hold them; the models of later versions compute them."""
+    config = transformers.GPT2Config(
+        vocab_size=40, n_embd=8, n_layer=1, n_head=2, num_labels=2, n_positions=16
+    )
+
+    class Classifier(Model):
+        def __init__(self) -> None:
+            super().__init__(Vocabulary.empty())
+            self.classifier = transformers.GPT2ForSequenceClassification(config)
+
+    model = Classifier()
+    saved = model.state_dict()
+    attention = "classifier.transformer.h.0.attn"
+    saved[f"{attention}.bias"] = torch.ones(1, 1, 16, 16).tril().to(torch.uint8)
+    saved[f"{attention}.masked_bias"] = torch.tensor(-1e4)
+    assert list(model.load_state_dict(dict(saved), strict=False).unexpected_keys) == []
+    saved["classifier.transformer.h.0.attn.other"] = torch.ones(1)
+    assert list(model.load_state_dict(dict(saved), strict=False).unexpected_keys) == [f"{attention}.other"]

@@ -3,6 +3,7 @@ import os
 import re
 import sys
 import tarfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -123,6 +124,10 @@ def test_what_can_not_be_archived_is_refused_in_one_line(tmp_path, monkeypatch, 
     # Newer versions of transformers say it themselves.
     message = refused(one, "-o", output)
     assert "has 1 outputs for single_label_classification" in message or "num_labels=2" in message
+    quantised = Path(save_classifier("bert", tmp_path / "quantised", num_labels=2)) / "config.json"
+    settings = {"quant_method": "bitsandbytes", "load_in_8bit": True}
+    quantised.write_text(json.dumps({**json.loads(quantised.read_text()), "quantization_config": settings}))
+    assert "it is quantised (bitsandbytes)" in refused(quantised.parent, "-o", output)
     twice = save_classifier("bert", tmp_path / "twice", id2label={0: "a", 1: "a"})
     assert "labels ['a', 'a']" in refused(twice, "-o", output)
     assert not output.exists()

@@ -9,6 +9,7 @@ from allennlp.predictors import Predictor
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from allennlp_layer_saliency.commands.archive import make_archive
+from allennlp_layer_saliency.models.huggingface import load_lm_head
 from allennlp_layer_saliency.predictors.saliency import SaliencyPredictor
 from tests.conftest import SENTENCES, reseed_weights
 
@@ -188,3 +189,25 @@ def test_rollout_reads_the_position_that_the_classifier_reads(tmp_path):
     for attention in model(ids, output_attentions=True).attentions:
         rows = (attention[0].mean(0) + torch.eye(len(rows))) / 2 @ rows
     assert got == pytest.approx(rows[-1].tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", INSTALLED)
+def test_the_head_gives_its_own_classs_logits(tmp_path, kind):
+    class_name = {"GPT2": "GPT2LMHeadModel", "Gemma3Text": "Gemma3ForCausalLM"}.get(
+        kind, f"{kind}ForCausalLM"
+    )
+    if not hasattr(transformers, class_name):
+        pytest.skip(f"no {class_name}")
+    settings = {**SIZE, **KINDS[kind], "vocab_size": 120, "bos_token_id": 1, "eos_token_id": 2}
+    settings["pad_token_id"] = 0
+    torch.manual_seed(0)
+    model = getattr(transformers, class_name)(getattr(transformers, f"{kind}Config")(**settings)).eval()
+    reseed_weights(model, 5)
+    model.save_pretrained(tmp_path)
+    ids = torch.tensor([[1, 17, 30, 5, 88]])
+    with torch.no_grad():
+        wanted = model(ids).logits[0]
+        states = model.base_model(ids)[0][0]
+    decoder = load_lm_head(str(tmp_path))
+    assert torch.allclose(decoder.logits(states), wanted, atol=1e-4, rtol=1e-4)
+    assert decoder.causal and decoder.vocabulary_size == 120

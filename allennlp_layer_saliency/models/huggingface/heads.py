@@ -97,6 +97,11 @@ class _GivenHiddenStates(torch.nn.Module):
         # Some heads look up the word embeddings there.
         self.embeddings = getattr(base, "embeddings", None)
 
+    @property
+    def decoder(self) -> "_GivenHiddenStates":
+        """Some classes, such as OPT's, call a part of their base model."""
+        return self
+
     def forward(self, *others: Any, inputs_embeds: Optional[Tensor] = None, **_: Any) -> Any:
         if inputs_embeds is None:
             # Some LM classes hand everything on by position; nothing else was given.
