@@ -85,6 +85,7 @@ setup(
         # AllenNLP 2.10.1 leaves both open, and breaks at import with newer ones.
         "numpy<2",
         "setuptools<81",
+        "orjson>=3.6",
         # Both come with AllenNLP; permutation tests are in SciPy from 1.8 on.
         "pandas",
         "scipy>=1.8",

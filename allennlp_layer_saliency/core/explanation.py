@@ -48,3 +48,8 @@ class LayerExplanation:
     vocabulary_ids: Tensor
     vocabulary_scores: Tensor
     completeness_gap: Optional[Tensor] = None
+
+    def is_finite(self) -> bool:
+        """Whether no number is NaN or infinite."""
+        tensors = [value for value in vars(self).values() if isinstance(value, Tensor)]
+        return all(bool(t.isfinite().all()) for t in tensors if t.is_floating_point())

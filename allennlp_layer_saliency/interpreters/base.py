@@ -35,10 +35,20 @@ from allennlp_layer_saliency.models.text_reader import Batch, Prepared, TextRead
 
 
 class Explained(NamedTuple):
-    """The model's prediction for an instance and its explanation, both ready for JSON."""
+    """
+    The model's prediction for an instance and its explanation, both ready for JSON.
+
+    # Parameters
+
+    prediction : `JsonDict`
+    explanation : `Explanation`
+    finite : `bool`
+        Whether the explanation's numbers are known to be finite.
+    """
 
     prediction: JsonDict
     explanation: Explanation
+    finite: bool = False
 
 
 class TransformerInterpreter(SaliencyInterpreter):
@@ -249,6 +259,8 @@ class LayerInterpreter(TransformerInterpreter):
             for layer, of_layer in explained.items()
         ]
         scores = traced.scores.tolist()
+        finite = bool(traced.scores.isfinite().all())
+        finite = finite and all(one.is_finite() for of_layer in explained.values() for one in of_layer)
         found = []
         for i, choices in enumerate(traced.choices):
             explanation = Explanation()
@@ -260,7 +272,7 @@ class LayerInterpreter(TransformerInterpreter):
                     **(several_layers(entries) if self._several_layers else entries[0]),
                 }
             prediction = self._target.prediction(traced.predictions[i], batch.instances[i])
-            found.append(Explained(prediction, explanation))
+            found.append(Explained(prediction, explanation, finite))
         return found
 
     def _received(

@@ -1,6 +1,6 @@
 """Explanations of a batch as the JSON that `saliency_interpret_from_json` returns."""
 
-from typing import Dict, List, Optional, Set
+from typing import Any, Dict, List, Optional, Set
 
 import torch
 from allennlp.common.util import JsonDict
@@ -127,13 +127,13 @@ def _sources(explanation: LayerExplanation, texts: OutputTexts) -> List[List[Lis
     return [
         [
             [
-                {**texts.place(position), "amount": _rounded(amount)}
+                {**texts.place(position), "amount": amount}
                 for position, amount in zip(positions, amounts)
                 if amount != 0
             ]
             for positions, amounts in zip(*instance)
         ]
-        for instance in zip(explanation.source_positions.tolist(), explanation.source_amounts.tolist())
+        for instance in zip(explanation.source_positions.tolist(), rounded(explanation.source_amounts))
     ]
 
 
@@ -142,19 +142,15 @@ def _decoded(explanation: LayerExplanation, texts: OutputTexts) -> List[List[Lis
     return [
         [
             [
-                {
-                    "token": names[item],
-                    "probability": _rounded(probability),
-                    "contribution": _rounded(contribution),
-                }
+                {"token": names[item], "probability": probability, "contribution": contribution}
                 for item, probability, contribution in zip(*position)
             ]
             for position in zip(*instance)
         ]
         for instance in zip(
             explanation.top_ids.tolist(),
-            explanation.top_probabilities.tolist(),
-            explanation.top_contributions.tolist(),
+            rounded(explanation.top_probabilities),
+            rounded(explanation.top_contributions),
         )
     ]
 
@@ -162,11 +158,25 @@ def _decoded(explanation: LayerExplanation, texts: OutputTexts) -> List[List[Lis
 def _vocabulary(explanation: LayerExplanation, texts: OutputTexts) -> List[List[JsonDict]]:
     names = texts.names(explanation.vocabulary_ids)
     return [
-        [{"token": names[item], "score": _rounded(score)} for item, score in zip(*instance) if score != 0]
-        for instance in zip(explanation.vocabulary_ids.tolist(), explanation.vocabulary_scores.tolist())
+        [{"token": names[item], "score": score} for item, score in zip(*instance) if score != 0]
+        for instance in zip(explanation.vocabulary_ids.tolist(), rounded(explanation.vocabulary_scores))
     ]
 
 
-def _rounded(value: float) -> float:
-    """Six significant digits: for amounts that are shown, not summed."""
-    return float(f"{value:.6g}")
+# Powers of ten that are exact as floats.
+_POWERS = torch.tensor([10.0**i for i in range(23)], dtype=torch.double)
+
+
+def rounded(values: torch.Tensor) -> List[Any]:
+    """
+    A tensor as lists, six significant digits of each number: for amounts that are shown, not summed.
+
+    A quotient or product of an integer and an exact power of ten is the float nearest to the decimal number,
+    which JSON writes with these digits alone.
+    """
+    values = values.detach().double().cpu()
+    digits = 5 - values.abs().clamp(min=1e-17).log10().floor().nan_to_num(0.0, 0.0, 0.0)
+    # Numbers below 1e-17 keep fewer digits, those from 1e28 on more.
+    places = digits.long().clamp(-22, 22)
+    up, down = _POWERS[places.clamp(min=0)], _POWERS[(-places).clamp(min=0)]
+    return ((values * up / down).round() / up * down).tolist()

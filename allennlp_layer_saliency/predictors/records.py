@@ -1,11 +1,17 @@
 """What stands in an output line, and what must not."""
 
+import codecs
+import json
+import locale
 import math
 from typing import Any, Optional
 
+import orjson
 from allennlp.common.util import JsonDict
 
 from allennlp_layer_saliency.data import Line
+
+_UTF_8 = codecs.lookup(locale.getpreferredencoding(False)).name == "utf-8"
 
 
 def error_record(id_: Any, number: Optional[int], message: str) -> JsonDict:
@@ -17,6 +23,19 @@ def error_record(id_: Any, number: Optional[int], message: str) -> JsonDict:
 def number_of(line: JsonDict) -> Optional[int]:
     """Which line of the file an input was, if it was read from one."""
     return line.number if isinstance(line, Line) else None
+
+
+def written(output: JsonDict) -> str:
+    """
+    An output as JSON on one line; of ASCII characters only where the system's encoding, in which AllenNLP
+    opens its output file, is not UTF-8.
+    """
+    if _UTF_8:
+        try:
+            return orjson.dumps(output).decode()
+        except TypeError:
+            pass  # half of a surrogate pair, or an integer of more than 64 bits, as in an input's id
+    return json.dumps(output, allow_nan=False)
 
 
 def non_finite(value: Any, path: str = "") -> Optional[str]:

@@ -1,5 +1,4 @@
 import atexit
-import json
 import logging
 import sys
 import traceback
@@ -30,7 +29,7 @@ from allennlp_layer_saliency.predictors.configuration import (
     interpreter_params,
 )
 from allennlp_layer_saliency.predictors.others import explained_by_other
-from allennlp_layer_saliency.predictors.records import error_record, non_finite, number_of
+from allennlp_layer_saliency.predictors.records import error_record, non_finite, number_of, written
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +88,7 @@ class SaliencyPredictor(Predictor):
         return parsed(line, self._lines)
 
     def dump_line(self, outputs: JsonDict) -> str:
-        return json.dumps(outputs, allow_nan=False) + "\n"
+        return written(outputs) + "\n"
 
     def predict_json(self, inputs: JsonDict) -> JsonDict:
         return self.predict_batch_json([inputs])[0]
@@ -251,7 +250,8 @@ class SaliencyPredictor(Predictor):
             return self._failed(known["id"], number, outcome)
         own = {key: value for key, value in known.items() if value is not None}
         output = {**own, **outcome.prediction, "saliency": outcome.explanation}
-        path = non_finite(output)
+        # Explanations by interpreters of ours have been looked at as tensors.
+        path = non_finite({**own, **outcome.prediction} if outcome.finite else output)
         if path is not None:
             return self._failed(known["id"], number, ConfigurationError(f"{path} is NaN or infinite"))
         return output

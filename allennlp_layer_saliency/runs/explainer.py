@@ -1,6 +1,5 @@
 """What explains inputs: one archive with its interpreters, in whatever process."""
 
-import json
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
 import torch
@@ -14,7 +13,7 @@ from allennlp_layer_saliency.data import Input
 from allennlp_layer_saliency.interpreters import LayerInterpreter
 from allennlp_layer_saliency.models.allennlp import metadata_id
 from allennlp_layer_saliency.predictors import SaliencyPredictor
-from allennlp_layer_saliency.predictors.records import error_record
+from allennlp_layer_saliency.predictors.records import error_record, written
 from allennlp_layer_saliency.predictors.saliency import saliency_predictors
 
 
@@ -122,4 +121,4 @@ def failed(item: Input, message: str) -> Output:
     """The error record of an input that no process could explain."""
     line = item.read()
     id_ = metadata_id(line) if isinstance(line, Instance) else line.get("id")
-    return Output(json.dumps(error_record(id_, item.number, message)) + "\n", True)
+    return Output(written(error_record(id_, item.number, message)) + "\n", True)
