@@ -14,6 +14,8 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, Callable, ContextManager, Dict, Iterator, List, NamedTuple, Optional
 
+from allennlp_compatibility.quiet import around_import, around_plugins, is_wanted
+
 
 class Mend(NamedTuple):
     """
@@ -214,9 +216,16 @@ MENDS: Dict[str, Mend] = {
 }
 
 
+# No mends: they keep back what can't be helped. See `allennlp_compatibility.quiet`.
+QUIET = [
+    Mend("allennlp.common.file_utils", is_wanted, around_import),
+    Mend("allennlp.common.plugins", is_wanted, around_plugins),
+]
+
+
 def mended(name: str) -> Optional[ModuleSpec]:
     """How a module of AllenNLP is loaded, with what it needs around it; None if it needs nothing."""
-    mends = [mend for mend in MENDS.values() if mend.module == name and mend.needed()]
+    mends = [mend for mend in [*MENDS.values(), *QUIET] if mend.module == name and mend.needed()]
     spec = find_spec(name) if mends else None
     if spec is None or spec.loader is None:
         return None

@@ -21,7 +21,7 @@ from allennlp.data import DatasetReader, Instance
 from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.dataset_readers.labelled_texts import LabelledTextReader
-from allennlp_layer_saliency.files import pyarrow_parquet
+from allennlp_layer_saliency.files import check_is_file, pyarrow_parquet
 from allennlp_layer_saliency.models.allennlp import gold_label, instance_of, metadata_id
 from allennlp_layer_saliency.provenance import sha256
 
@@ -141,7 +141,7 @@ class Data(FromParams):
 
     def inputs(self, seed: int = 0, limit: Optional[int] = None) -> Iterator[Input]:
         """As `examples`, not yet read by a model's predictor."""
-        self._check_exists()
+        check_is_file(self.path, "data")
         inputs = self._inputs()
         if self.sample is not None:
             known = list(inputs)
@@ -151,12 +151,12 @@ class Data(FromParams):
 
     def identity(self) -> JsonDict:
         """What tells the file from a changed one."""
-        self._check_exists()
+        check_is_file(self.path, "data")
         return {"bytes": os.path.getsize(self.path), "sha256": sha256(self.path)}
 
     def estimate(self, limit: Optional[int] = None) -> Optional[int]:
         """About how many texts there are, as far as lines tell; None if nothing does."""
-        self._check_exists()
+        check_is_file(self.path, "data")
         if self._ending() == ".parquet":
             count = _parquet(self.path).metadata.num_rows
         elif self.reader is None or isinstance(self.reader, LabelledTextReader):
@@ -167,10 +167,6 @@ class Data(FromParams):
         else:
             count = sys.maxsize
         return min(n for n in (count, limit, self.sample) if n is not None)
-
-    def _check_exists(self) -> None:
-        if not os.path.isfile(self.path):
-            raise ConfigurationError(f"data: no file {self.path}")
 
     def _ending(self) -> str:
         """The name's ending that says how the file is read, without .gz."""

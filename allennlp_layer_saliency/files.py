@@ -2,7 +2,7 @@
 
 import os
 from contextlib import suppress
-from typing import Any
+from typing import Any, Optional
 
 from allennlp.common.checks import ConfigurationError
 
@@ -38,15 +38,24 @@ def write_whole(path: str, content: bytes) -> None:
         os.close(folder)
 
 
-def check_is_file(path: str) -> None:
+def check_is_file(path: str, setting: Optional[str] = None) -> None:
     """
+    # Parameters
+
+    path : `str`
+    setting : `str`, optional
+        What names the file in a configuration.
+
     # Raises
 
     `ConfigurationError`
         If there is no such file.
     """
+    where = "" if setting is None else f"{setting}: "
+    if os.path.isdir(path):
+        raise ConfigurationError(f"{where}{path} is a folder; a file is wanted")
     if not os.path.isfile(path):
-        raise ConfigurationError(f"no file {path}")
+        raise ConfigurationError(f"{where}no file {path}")
 
 
 def pyarrow_parquet() -> Any:

@@ -7,7 +7,10 @@ from typing import Any, List, Optional
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
 
-from allennlp_layer_saliency.files import write_whole
+from allennlp_layer_saliency.files import TEMPORARY, write_whole
+
+# A run's folder of a folder for each interpreter, which is made before anything says what it is.
+EXPLANATIONS = "explanations"
 
 
 class ResultsFolder:
@@ -26,7 +29,7 @@ class ResultsFolder:
     # Raises
 
     `ConfigurationError`
-        If another process is writing to the folder.
+        If another process is writing to the folder, or it is not for results.
     `OSError`
         If it can't be written to.
     """
@@ -35,8 +38,27 @@ class ResultsFolder:
         self.path = path
         self._described = self.file(described)
         self._kind = kind
+        if os.path.exists(path) and not os.path.isdir(path):
+            raise ConfigurationError(f"{path} is a file; a folder for the results is wanted")
         os.makedirs(path, exist_ok=True)
+        self._check_own()
         self._lock = _locked(path)
+
+    def _check_own(self) -> None:
+        """Refuse a folder that holds anything but results: they would be mixed up."""
+        if os.path.exists(self._described):
+            return
+        others = [
+            name
+            for name in sorted(os.listdir(self.path))
+            # What a killed process, or the system, left is not somebody's.
+            if not name.startswith(".") and not name.endswith(TEMPORARY) and name != EXPLANATIONS
+        ]
+        if others:
+            raise ConfigurationError(
+                f"{self.path} holds {', '.join(others[:3])}{' and more' if others[3:] else ''}, no results "
+                "of allennlp saliency; choose a folder that is empty or does not exist"
+            )
 
     def file(self, name: str) -> str:
         """The path of a file in the folder."""

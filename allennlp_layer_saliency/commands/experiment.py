@@ -5,10 +5,11 @@ from typing import Any, Dict, Optional, Type, TypeVar, Union
 from allennlp.common import FromParams, Params
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
-from allennlp.models.archival import Archive, load_archive
+from allennlp.models.archival import Archive
 
 from allennlp_layer_saliency.data import Data
 from allennlp_layer_saliency.files import check_is_file
+from allennlp_layer_saliency.models.allennlp import open_archive
 from allennlp_layer_saliency.models.allennlp.settings import refuse_unknown
 from allennlp_layer_saliency.provenance import provenance
 
@@ -75,7 +76,10 @@ class Experiment(FromParams):
             if value is not None:
                 params[name] = value
         settings = params.duplicate().as_dict(quiet=True)
-        experiment = cls.from_params(params)
+        try:
+            experiment = cls.from_params(params)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{path}: {error}") from error
         experiment.settings = settings
         return experiment
 
@@ -84,7 +88,7 @@ class Experiment(FromParams):
         return provenance(self.archive_file, self.settings, self.seed)
 
     def archive(self, cuda_device: int) -> Archive:
-        return load_archive(self.archive_file, cuda_device=cuda_device)
+        return open_archive(self.archive_file, cuda_device)
 
 
 def check_at_least_one(**values: Optional[int]) -> None:

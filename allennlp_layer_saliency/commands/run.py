@@ -135,7 +135,9 @@ def explain_data(
                 file=sys.stderr,
             )
             return 130
-        print(f"{output}: {folder.texts:,} texts in {folder.shards:,} shards")
+        if not folder.texts:
+            raise ConfigurationError(f"data: {experiment.data.path} holds no text")
+        print(f"{output}: {folder.texts:,} texts in {folder.shards:,} shard{'s' * (folder.shards != 1)}")
         errors = {name: count for name, count in folder.errors.items() if count}
     if errors:
         listed = ", ".join(f"{count:,} by {name}" for name, count in errors.items())

@@ -1,7 +1,10 @@
 import argparse
+import logging
 import sys
+import warnings
+from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 from allennlp.commands import Subcommand
 from allennlp.common.checks import ConfigurationError
@@ -30,7 +33,7 @@ class SaliencyCommand(Subcommand):
             "Make an AllenNLP archive, with weights and tokenizer inside, of a Hugging Face "
             "AutoModelForSequenceClassification."
         )
-        command = commands.add_parser("archive", description=description, help=description)
+        command = _add_command(commands, "archive", description)
         command.add_argument("folder", help="the model's folder, or its name on the hub")
         command.add_argument(
             "-o", "--output", default="model.tar.gz", help="the archive (default: model.tar.gz)"
@@ -83,7 +86,7 @@ class SaliencyCommand(Subcommand):
             "Make one self-contained HTML page of explanations that allennlp predict --predictor saliency "
             "wrote, several interpreters side by side, or of what layers, compare or run wrote."
         )
-        command = commands.add_parser("report", description=description, help=description)
+        command = _add_command(commands, "report", description)
         command.add_argument("paths", nargs="+", help="a folder, or files of explanations")
         command.add_argument("-o", "--output", default="report.html", help="the page (default: report.html)")
         command.add_argument("-f", "--force", action="store_true", help="overwrite the page")
@@ -91,10 +94,18 @@ class SaliencyCommand(Subcommand):
         return subparser
 
 
-def _add_configured(
+def _add_command(
     commands: argparse._SubParsersAction, name: str, description: str
 ) -> argparse.ArgumentParser:
     command = commands.add_parser(name, description=description, help=description)
+    command.add_argument("--verbose", action="store_true", help="all that AllenNLP and others log")
+    return command
+
+
+def _add_configured(
+    commands: argparse._SubParsersAction, name: str, description: str
+) -> argparse.ArgumentParser:
+    command = _add_command(commands, name, description)
     command.add_argument("config", help="a jsonnet file: archive_file, data, ...")
     command.add_argument("-s", "--output", required=True, help="the folder for the results")
     command.add_argument("--limit", type=int, help="at most this many texts")
@@ -124,14 +135,38 @@ def _with_config(work: Callable[..., Any], args: argparse.Namespace) -> None:
     work(args.config, args.output, args.limit, args.cuda_device, args.force)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Say what a person wants to know: not how everything is loaded, and no warnings of other libraries."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # Those that they give their users; ours are logged.
+            for kind in (DeprecationWarning, FutureWarning, UserWarning):
+                warnings.simplefilter("ignore", kind)
+            yield
+    finally:
+        root.setLevel(level)
+
+
+def _in_words(error: Exception) -> str:
+    """Without the number of the system's error."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
 def _worker(work: Callable[[argparse.Namespace], Any]) -> Callable[[argparse.Namespace], None]:
     """Mistakes that the user can mend end in one line and exit status 1."""
 
     def run(args: argparse.Namespace) -> None:
         try:
-            work(args)
+            with nullcontext() if args.verbose else _quiet():
+                work(args)
         except (ConfigurationError, OSError) as error:
-            print(f"allennlp saliency: {error}", file=sys.stderr)
+            print(f"allennlp saliency: {_in_words(error)}", file=sys.stderr)
             sys.exit(1)
 
     return run

@@ -1,6 +1,5 @@
 """Agreement of scores with what people call the important words."""
 
-import os
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
@@ -9,6 +8,7 @@ from allennlp.common.checks import ConfigurationError
 from sklearn.metrics import average_precision_score
 
 from allennlp_layer_saliency.core.faithfulness import ranked
+from allennlp_layer_saliency.files import check_is_file
 
 METRICS = ("auprc", "token_f1", "iou")
 
@@ -42,8 +42,7 @@ class Rationales(FromParams):
     def __init__(self, path: str, format: str = "sst_trees") -> None:
         if format != "sst_trees":
             raise ConfigurationError(f'rationales: format must be "sst_trees"; got {format!r}')
-        if not os.path.isfile(path):
-            raise ConfigurationError(f"rationales: no file {path}")
+        check_is_file(path, "rationales")
         self.path = path
         self._trees: Dict[str, List[Any]] = {}
         with open(path, encoding="utf-8") as lines:

@@ -1,6 +1,7 @@
 """Captum's methods at a layer, for comparison."""
 
 import inspect
+import re
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 import numpy
@@ -32,6 +33,28 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
 }
 
 
+# Other names for them, in the form of `_plain`.
+ALIASES = {
+    "ablation": "FeatureAblation",
+    "gradientxinput": "InputXGradient",
+    "ig": "IntegratedGradients",
+    "shapley": "ShapleyValueSampling",
+    "shapleysampling": "ShapleyValueSampling",
+    "shapleyvalues": "ShapleyValueSampling",
+}
+
+
+def method_name(given: str) -> str:
+    """Captum's name of a method; what is given, if there is none."""
+    plain = _plain(given)
+    known = {**{_plain(name): name for name in DEFAULTS}, **ALIASES}
+    return known.get(plain, given)
+
+
+def _plain(name: str) -> str:
+    return re.sub("[^a-z]", "", str(name).lower())
+
+
 class CaptumAttribution(FeatureAggregation):
     """
     An attribution of the explained score to h_l by one of Captum's classes, one value for a position.
@@ -43,7 +66,8 @@ class CaptumAttribution(FeatureAggregation):
     # Parameters
 
     method : `str`
-        A class of `captum.attr`: see `DEFAULTS`.
+        A class of `captum.attr`: see `DEFAULTS`. Case, spaces and hyphens don't matter, and names that people
+        use are known: "kernel-shap", "shapley values", "gradient x input" and the like.
     arguments : `Dict[str, Any]`, optional
         For its `attribute`. `sliding_window_shapes` and `strides` are in positions.
     baseline : `str`, optional (default = `"mask"`)
@@ -68,9 +92,10 @@ class CaptumAttribution(FeatureAggregation):
             raise ConfigurationError(
                 "captum: Captum is not installed; pip install 'allennlp-layer-saliency[captum]'"
             ) from error
+        given, method = method, method_name(method)
         if method not in DEFAULTS:
             raise ConfigurationError(
-                f"captum: method must be one of {', '.join(DEFAULTS)}; got {method!r}. A method of layers "
+                f"captum: method must be one of {', '.join(DEFAULTS)}; got {given!r}. A method of layers "
                 'is the one without "Layer" in its name, at `layer`; Captum\'s LayerGradCam would average '
                 "over hidden units rather than positions: use grad-cam of layer-saliency"
             )
@@ -183,13 +208,14 @@ class CaptumSaliency(UndecodedInterpreter):
     def __init__(
         self,
         predictor: Predictor,
-        method: str,
+        method: Optional[str] = None,
         arguments: Optional[Dict[str, Any]] = None,
         baseline: str = "mask",
         seed: int = 0,
         layer: Union[int, str, List[int]] = 0,
         **kwargs: Any,
     ) -> None:
-        aggregation = CaptumAttribution(method, arguments, baseline, seed)
+        # Without a method the error lists them.
+        aggregation = CaptumAttribution(method or "", arguments, baseline, seed)
         super().__init__(predictor, layer=layer, **kwargs)
         self._aggregation = usable(aggregation, self.texts)

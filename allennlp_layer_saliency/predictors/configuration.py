@@ -30,7 +30,10 @@ def interpreter_params(interpreter: Union[str, Dict[str, Any], Params]) -> Param
         params = Params(json.loads(json.dumps(interpreter)))
     elif interpreter.endswith((".json", ".jsonnet")):
         if not os.path.isfile(interpreter):
-            raise ConfigurationError(f"interpreter: no file {interpreter}")
+            registered = ", ".join(sorted(SaliencyInterpreter.list_available()))
+            raise ConfigurationError(
+                f"interpreter: no file {interpreter}; a registered name does as well: {registered}"
+            )
         try:
             params = Params.from_file(interpreter)
         except RuntimeError as error:

@@ -170,6 +170,7 @@ class SaliencyPredictor(Predictor):
                 raise
             raise ConfigurationError(
                 f"the line has no field {error}; it has {', '.join(map(repr, json_dict)) or 'none'}"
+                f"{_hint(json_dict)}"
             ) from error
         except (TypeError, ValueError) as error:
             # What some versions of tokenizers say of a text that they can't read.
@@ -282,6 +283,22 @@ class SaliencyPredictor(Predictor):
             '"error"' + (f" ({unexpected} of an unexpected kind, see the traceback)" if unexpected else ""),
             file=sys.stderr,
         )
+
+
+# What AllenNLP's predictors read.
+_FIELDS = {
+    "textual_entailment": ("premise", "hypothesis"),
+    "transformer_qa": ("question", "context"),
+    "text_classifier": ("sentence",),
+}
+
+
+def _hint(line: JsonDict) -> str:
+    """Which predictor would take the line."""
+    for name, fields in _FIELDS.items():
+        if all(field in line for field in fields):
+            return f'; "inner": "{name}" reads {" and ".join(fields)}'
+    return ""
 
 
 def saliency_predictors(

@@ -197,3 +197,4 @@ def write(paths: List[str], output: str, force: bool = False) -> None:
     text = page(paths)
     with open(output, "w", encoding="utf-8") as file:
         file.write(text)
+    print(f"{output}: {len(text.encode()) / 1e6:,.1f} MB")

@@ -6,12 +6,11 @@ import torch
 from allennlp.common.plugins import import_plugins
 from allennlp.common.util import JsonDict, import_module_and_submodules
 from allennlp.data import Instance
-from allennlp.models.archival import load_archive
 
 from allennlp_layer_saliency.core.paths import global_numbers_of
 from allennlp_layer_saliency.data import Input
 from allennlp_layer_saliency.interpreters import LayerInterpreter
-from allennlp_layer_saliency.models.allennlp import metadata_id
+from allennlp_layer_saliency.models.allennlp import metadata_id, open_archive
 from allennlp_layer_saliency.predictors import SaliencyPredictor
 from allennlp_layer_saliency.predictors.records import error_record, written
 from allennlp_layer_saliency.predictors.saliency import saliency_predictors
@@ -82,7 +81,7 @@ class Explainer:
         for package in settings.packages:
             import_module_and_submodules(package)
         torch.set_num_threads(settings.threads)
-        archive = load_archive(settings.archive_file, cuda_device=cuda_device)
+        archive = open_archive(settings.archive_file, cuda_device)
         self._seed = settings.seed
         self._predictors = saliency_predictors(
             archive.model, archive.validation_dataset_reader, settings.interpreters, settings.inner

@@ -9,14 +9,13 @@ from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
 
 from allennlp_layer_saliency.files import TEMPORARY, pyarrow_parquet, write_whole
-from allennlp_layer_saliency.results_folder import ResultsFolder, read_json
+from allennlp_layer_saliency.results_folder import EXPLANATIONS, ResultsFolder, read_json
 from allennlp_layer_saliency.runs.explainer import Output, Outputs, Shard
 
 FORMATS = ("jsonl", "parquet")
 MANIFEST = "manifest.json"
 # The shards of an unfinished run, one line each: to add one costs the same however many there are.
 PROGRESS = "progress.jsonl"
-EXPLANATIONS = "explanations"
 
 
 class RunFolder:

@@ -152,7 +152,7 @@ def test_bad_inputs_are_recorded_and_counted(run, tmp_path):
         b'{"sentence": "bad", "id": NaN}\n{"sentence": "fine"}\n'
     )
     status, out, complaint = run("out", data={"path": str(tmp_path / "bad.jsonl")})
-    assert (status, out.split(": ")[1]) == (1, "6 texts in 1 shards\n")
+    assert (status, out.split(": ")[1]) == (1, "6 texts in 1 shard\n")
     assert complaint == (
         'allennlp saliency: could not be explained: 4 by decoded; their lines have an "error"'
     )
@@ -226,7 +226,7 @@ def test_what_changed_is_refused_until_told_to_start_over(run, tmp_path):
     assert "input: sha256" in complaint and "--force" in complaint
     assert contents(tmp_path / "out") == before
     status, out, _ = run("out", "--limit", "8", "--force")
-    assert status == 0 and "8 texts in 1 shards" in out
+    assert status == 0 and "8 texts in 1 shard" in out
     assert sorted(contents(tmp_path / "out")) == [
         "explanations/decoded/000000.jsonl",
         "manifest.json",

@@ -1,6 +1,6 @@
 import torch
 from allennlp.common.checks import ConfigurationError
-from allennlp.models.archival import Archive, load_archive
+from allennlp.models.archival import Archive
 from allennlp_models.lm.models import NextTokenLM
 from allennlp_models.lm.modules.language_model_heads import LanguageModelHead
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -13,6 +13,7 @@ from allennlp_layer_saliency.interpreters.lm_heads.lm_head import (
 )
 from allennlp_layer_saliency.models.allennlp import (
     language_model_head,
+    open_archive,
     tokenizer_of,
     transformer_indexer,
 )
@@ -50,7 +51,7 @@ class ArchivedLMHead(LMHead):
 
     def _archive(self) -> Archive:
         try:
-            return load_archive(self.archive_file)
+            return open_archive(self.archive_file)
         except FileNotFoundError as error:
             raise ConfigurationError(f"lm_head: no archive at {self.archive_file}") from error
 

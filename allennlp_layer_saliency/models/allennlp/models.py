@@ -1,13 +1,17 @@
 """AllenNLP's models and predictors."""
 
 import copy
+import tarfile
+import zlib
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Optional
 
 import torch
+from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import sanitize
 from allennlp.data import DatasetReader
 from allennlp.models import BasicClassifier, Model
+from allennlp.models.archival import Archive, load_archive
 from allennlp.modules.text_field_embedders import BasicTextFieldEmbedder
 from allennlp.predictors import Predictor
 from allennlp.training.metrics import Metric
@@ -22,6 +26,25 @@ def model_of(predictor: Predictor) -> Model:
 
 def dataset_reader_of(predictor: Predictor) -> DatasetReader:
     return predictor._dataset_reader
+
+
+def open_archive(path: str, cuda_device: int = -1) -> Archive:
+    """
+    An archive's model and readers.
+
+    # Raises
+
+    `ConfigurationError`
+        If the file is not an archive, or there is no GPU where one is asked for.
+    """
+    if cuda_device >= 0 and not torch.cuda.is_available():
+        raise ConfigurationError(
+            f"--cuda-device {cuda_device}: torch finds no GPU here; leave it out to use the CPU"
+        )
+    try:
+        return load_archive(path, cuda_device=cuda_device)
+    except (EOFError, tarfile.ReadError, zlib.error) as error:
+        raise ConfigurationError(f"{path} is not an archive that AllenNLP wrote: {error}") from error
 
 
 def on_cpu(model: Model) -> bool:

@@ -1,7 +1,7 @@
 """Sequence classifiers as Hugging Face saves them."""
 
 import os
-from typing import Any, Optional
+from typing import Optional
 
 import torch
 from transformers import (
@@ -42,7 +42,6 @@ def load_classifier(
     """
     folder = in_archive(model_name, archive)
     saved = config_dict(folder)
-    _check_not_quantised(saved.get("quantization_config"), repr(model_name))
     # Loading replaces the name of the model that this one was fine-tuned from.
     base = fine_tuned_from(folder) or ""
     with one_line(f"no sequence classifier could be loaded from {model_name!r}"), loading():
@@ -92,7 +91,8 @@ def usable(model: PreTrainedModel, name: str) -> PreTrainedModel:
         If its `problem_type` is unknown, or does not fit its number of outputs.
     """
     config, kind = model.config, problem_type(model.config)
-    _check_not_quantised(getattr(config, "quantization_config", None), name)
+    if getattr(config, "quantization_config", None) is not None:
+        raise ValueError(f"{name} is not supported: it is quantised, and gradients need whole weights")
     if kind not in (SINGLE_LABEL, MULTI_LABEL, REGRESSION):
         raise ValueError(
             f"{name} is not supported: its problem_type is {kind!r}; {SINGLE_LABEL}, {MULTI_LABEL} and "
@@ -103,15 +103,6 @@ def usable(model: PreTrainedModel, name: str) -> PreTrainedModel:
     config.id2label = {int(index): label for index, label in config.id2label.items()}
     mend_numpy_int(model)
     return model
-
-
-def _check_not_quantised(quantisation: Any, name: str) -> None:
-    if quantisation is not None:
-        told = quantisation if isinstance(quantisation, dict) else vars(quantisation)
-        raise ValueError(
-            f"{name} is not supported: it is quantised ({told.get('quant_method', 'in an unknown way')}), "
-            "and gradients of rounded weights are not the model's; use the model as it was before"
-        )
 
 
 def plain(classifier: PreTrainedModel) -> None:

@@ -96,6 +96,8 @@ def _check_folder(model_name: str) -> None:
     if os.path.isfile(model_name):
         raise ValueError(f"{what}: it is a file; the folder that `save_pretrained` wrote is wanted")
     if not os.path.isdir(model_name):
+        if os.path.isabs(model_name) or model_name.startswith((".", "~")) or model_name.count("/") > 1:
+            raise ValueError(f"{what}: there is no such folder, and names on the hub look otherwise")
         return
     files = sorted(os.listdir(model_name))
     weights = _weights(files)
