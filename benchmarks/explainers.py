@@ -45,6 +45,11 @@ def through_predictor(
     return run
 
 
+def first(output: Any) -> torch.Tensor:
+    """A block's state; versions of transformers before 5 return a tuple."""
+    return output[0] if isinstance(output, tuple) else output
+
+
 class Bare:
     """The classifier of `benchmarks.models` in plain torch, without AllenNLP's or our code."""
 
@@ -73,8 +78,15 @@ class Bare:
         with torch.no_grad():
             hidden = self.transformer.embeddings(input_ids=self.ids)
             for block in self.blocks[:layer]:
-                hidden = block(hidden, self._attention())[0]
+                hidden = first(block(hidden, self._attention()))
         return hidden
+
+    def top(self, hidden: torch.Tensor, layer: int) -> torch.Tensor:
+        """The logits, from h_l, without a graph."""
+        with torch.no_grad():
+            for block in self.blocks[layer:]:
+                hidden = first(block(hidden, self._attention()))
+            return self.classify(hidden)
 
     def upper(self, hidden: torch.Tensor, layer: int) -> torch.Tensor:
         """The gradient of the predicted classes' logits at h_l."""
@@ -83,7 +95,7 @@ class Bare:
         # Without parameters that want a gradient, autograd saves less.
         self.model.requires_grad_(False)
         for block in self.blocks[layer:]:
-            hidden = block(hidden, self._attention())[0]
+            hidden = first(block(hidden, self._attention()))
         gradient = torch.autograd.grad(self.classify(hidden).max(-1).values.sum(), leaf)[0]
         self.model.requires_grad_(True)
         return gradient
@@ -108,8 +120,9 @@ class Head:
 
 
 def captum_of(bare: Bare, name: str, layer: int, **arguments: Any) -> Callable[[], torch.Tensor]:
-    """A layer attribution of Captum, summed over hidden units, at the block that gives h_l."""
-    attribution = getattr(captum.attr, name)(bare.logits, bare.blocks[layer - 1])
+    """A layer attribution of Captum, summed over hidden units, at the module that gives h_l."""
+    module = bare.blocks[layer - 1] if layer else bare.transformer.embeddings
+    attribution = getattr(captum.attr, name)(bare.logits, module)
 
     def run() -> torch.Tensor:
         with torch.no_grad():

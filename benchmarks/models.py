@@ -11,7 +11,7 @@ from allennlp.data import DatasetReader, Vocabulary
 from allennlp.models import Model
 from allennlp.predictors import Predictor
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import RobertaConfig, RobertaForMaskedLM, RobertaTokenizerFast
+from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForMaskedLM
 
 import allennlp_layer_saliency  # noqa: F401  registers everything
 
@@ -20,8 +20,11 @@ SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 VOCABULARY_SIZE = 50_265
 
 
-def save_language_model(folder: Path, seed: int = 0) -> str:
-    """A masked language model of RoBERTa-base's size with random weights; each word is one piece."""
+def save_language_model(folder: Path, seed: int = 0, layers: int = 12) -> str:
+    """
+    A masked language model of RoBERTa-base's size, or of another depth, with random weights; each word is one
+    piece.
+    """
     words = [str(i) for i in range(VOCABULARY_SIZE - len(SPECIAL))]
     vocabulary = {piece: i for i, piece in enumerate(SPECIAL + words)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
@@ -31,16 +34,26 @@ def save_language_model(folder: Path, seed: int = 0) -> str:
     config = RobertaConfig(
         vocab_size=VOCABULARY_SIZE,
         max_position_embeddings=514,
+        num_hidden_layers=layers,
         type_vocab_size=1,
         layer_norm_eps=1e-5,
     )
     RobertaForMaskedLM(config).save_pretrained(folder)
-    RobertaTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token="<mask>",
+    ).save_pretrained(folder)
     return str(folder)
 
 
-def classifier(folder: str, device: str = "cpu", seed: int = 0) -> Predictor:
-    """An AllenNLP classifier of two classes, pooled on its first position as RoBERTa's are."""
+def classifier(folder: str, device: str = "cpu", seed: int = 0, classes: int = 2) -> Predictor:
+    """An AllenNLP classifier, pooled on its first position as RoBERTa's are."""
     transformer = {"type": "pretrained_transformer", "model_name": folder}
     reader = {
         "type": "text_classification_json",
@@ -60,8 +73,8 @@ def classifier(folder: str, device: str = "cpu", seed: int = 0) -> Predictor:
         "namespace": "tags",
     }
     vocabulary = Vocabulary.empty()
-    for label in ("negative", "positive"):
-        vocabulary.add_token_to_namespace(label, "labels")
+    for label in range(classes):
+        vocabulary.add_token_to_namespace(f"class {label}", "labels")
     torch.manual_seed(seed)
     built = Model.from_params(Params(model), vocab=vocabulary).eval().to(device)
     return Predictor.by_name("text_classifier")(built, DatasetReader.from_params(Params(reader)))

@@ -1,6 +1,6 @@
 """benchmarks/RESULTS.md, from the results."""
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional, Tuple
 
 HEAD = """\
 # Benchmarks
@@ -8,8 +8,10 @@ HEAD = """\
     pip install ".[captum]"
     python -m benchmarks.run
 
-in the repository's root writes this page and [results.json](results.json); `--only GROUP` measures one group
-again. {environment}.
+in the repository's root writes this page and [results.json](results.json). What is measured with the
+installed versions replaces what was; figures of other versions stay. `--only GROUP ...` measures some again.
+
+{environments}
 
 The model, unless said otherwise, has RoBERTa-base's size (12 layers, hidden size 768, vocabulary of
 50,265) and random weights. All rows of a table are timed in turn, round by round: what disturbs one
@@ -17,8 +19,6 @@ disturbs all.
 
 ## What is claimed
 
-| | wanted | measured |
-|---|---|---|
 {claims}
 
 The figures at SST-2's lengths are bounded by matrix products. With the forward pass through 12 blocks and the
@@ -30,34 +30,85 @@ text whatever its length.
 """
 
 
+LANES = {"own": "AllenNLP's own versions", "newest": "newest"}
+Lanes = Dict[str, Dict[str, Any]]
+
+
 def report(results: Dict[str, Any]) -> str:
-    environment = ", ".join(
-        f"{results['environment']['threads']} threads" if key == "threads" else f"{key} {value}"
-        for key, value in results["environment"].items()
+    lanes = {name: results["lanes"][name] for name in LANES if name in results["lanes"]}
+    environments = "\n".join(
+        f"- {LANES[name]}: {', '.join(_said(key, value) for key, value in lane['environment'].items())}"
+        for name, lane in lanes.items()
     )
-    environment = environment[0].upper() + environment[1:]
-    parts = [HEAD.format(environment=environment, claims="\n".join(claims(results)))]
-    for name, group in results.items():
+    parts = [HEAD.format(environments=environments, claims="\n".join(_claims(lanes, results["page"])))]
+    for name in dict.fromkeys(name for lane in lanes.values() for name in lane):
+        groups = {LANES[key]: lane[name] for key, lane in lanes.items() if name in lane}
         if name == "table":
-            parts.append(_pivot(group))
-        elif "rows" in group:
-            parts.append(_table(name, group))
-    parts.append(_memory(results["memory"]))
-    parts.append(_startup(results["startup"]))
+            parts += [_pivot(lane, group) for lane, group in groups.items()]
+        elif name == "memory":
+            parts += [_memory(lane, group) for lane, group in groups.items()]
+        elif name == "startup":
+            parts.append(_startup(groups))
+        elif name != "environment":
+            parts.append(_table(name, groups))
     parts.append(_page(results["page"]))
     return "\n".join(parts)
 
 
-def claims(results: Dict[str, Any]) -> List[str]:
-    """What the project promises, as rows of a table."""
+def _said(key: str, value: Any) -> str:
+    return f"{value} threads" if key == "threads" else f"{key} {value}"
+
+
+def _claims(lanes: Lanes, page: Dict[str, Any]) -> List[str]:
+    """What the project promises, as rows of a table with a column for each lane."""
+    found = {name: claims(lane) for name, lane in lanes.items()}
+    wanted = {what: least for of_lane in found.values() for what, least, _ in of_lane}
+    measured = {name: {what: value for what, _, value in of_lane} for name, of_lane in found.items()}
+    rows = [
+        (what, least, *(measured[name].get(what, "") for name in lanes)) for what, least in wanted.items()
+    ]
+    empty = [""] * (len(lanes) - 1)
+    for name, values in page["pages"].items():
+        rows += [
+            (f"page of 1,000 explanations, {name}: size", "< 15 MB", f"{values['MB']:.1f} MB", *empty),
+            (f"page of 1,000 explanations, {name}: usable", "≤ 3 s", f"{values['ready']:.2f} s", *empty),
+        ]
+    head = ["", "wanted", *(LANES[name] for name in lanes)]
+    return [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]]
+
+
+def claims(results: Dict[str, Any]) -> List[Tuple[str, str, str]]:
+    """What is promised, wanted and measured with one lane's versions, of the groups that it has."""
+    rows: List[Tuple[str, str, str]] = []
 
     def median(group: str, row: str) -> float:
         return next(value["median"] for name, value in results[group]["rows"].items() if name.startswith(row))
 
+    if "default" in results:
+        for kind, most in (("undecoded", "1.10"), ("decoded", "1.15")):
+            ratio = median("default", kind) / median("default", f"floor, {kind}")
+            rows.append((f"the default over its floor, {kind}", f"≤ {most}", f"{ratio:.2f}"))
+        for steps, least in ((20, 12), (50, 30)):
+            captum = median("default", f"Captum's LayerIntegratedGradients, embeddings, {steps} steps")
+            ratio = captum / median("default", "decoded")
+            rows.append((f"the default over Captum's {steps} steps", f"≥ {least} ×", f"{ratio:.1f} ×"))
+    for name, run_most, predict_most in (("bundled model", "1.30", "1.60"), ("MiniLM", "1.10", "1.25")):
+        group = f"end to end, {name}"
+        if group in results:
+            alone = median(group, "explaining alone")
+            run, predict = median(group, "saliency run"), median(group, "allennlp predict, explained")
+            rows.append(
+                (f"saliency run over explaining alone, {name}", f"≤ {run_most}", f"{run / alone:.2f}")
+            )
+            rows.append(
+                (f"allennlp predict over the same, {name}", f"≤ {predict_most}", f"{predict / alone:.2f}")
+            )
+    if "floor" not in results:
+        return rows
     floor = median("floor", "decoded, grad-cam") / median("floor", "floor: forward")
     step = median("one step", "integrated") / median("one step", "gradient-x-input")
     layers = median("all layers", "all") / median("all layers", "layer 0")
-    rows = [
+    rows += [
         ("decoded, grad-cam, layer 9, over the floor", "≤ 1.15", f"{floor:.2f}"),
         ("one midpoint step over gradient-x-input, layer 9", "≤ 1.5", f"{step:.2f}"),
         ("all 13 layers over layer 0, undecoded", "≤ 1.25", f"{layers:.2f}"),
@@ -104,26 +155,64 @@ def claims(results: Dict[str, Any]) -> List[str]:
     )
     ours = sum(value for part, value in results["startup"].items() if "ours" in part)
     rows.append(("start to first explanation, our part", "≤ 0.5 s", f"{ours:.2f} s"))
-    for name, page in results["page"]["pages"].items():
-        rows += [
-            (f"page of 1,000 explanations, {name}: size", "< 15 MB", f"{page['MB']:.1f} MB"),
-            (f"page of 1,000 explanations, {name}: usable", "≤ 3 s", f"{page['ready']:.2f} s"),
-        ]
-    return [f"| {' | '.join(row)} |" for row in rows]
+    return rows
 
 
-def _table(name: str, group: Dict[str, Any]) -> str:
-    lines = [f"## {name[0].upper()}{name[1:]}", "", f"{group['shape']}."]
-    if "decoded positions" in group:
-        lines.append(f"grad-cam leaves {group['decoded positions']} positions to decode.")
-    lines += ["", "| | ms per text | smallest to largest | rounds |", "|---|---|---|---|"]
-    for row, times in group["rows"].items():
-        median, least, most = (1000 * times[key] for key in ("median", "min", "max"))
-        lines.append(f"| {row} | {median:.0f} | {least:.0f} to {most:.0f} | {times['rounds']} |")
+def _table(name: str, groups: Dict[str, Dict[str, Any]]) -> str:
+    """Milliseconds for a text, with a column for each lane."""
+    first, *_ = groups.values()
+    lines = [f"## {name[0].upper()}{name[1:]}", "", f"{first['shape']}."]
+    for lane, group in groups.items():
+        if "decoded positions" in group:
+            lines.append(f"grad-cam leaves {group['decoded positions']} positions to decode ({lane}).")
+    if name.startswith("growth"):
+        lines.append("[The picture](growth.svg).")
+    lines += ["", "ms for a text: median, smallest to largest.", ""]
+    lines += [f"| | {' | '.join(groups)} |", "|---" * (len(groups) + 1) + "|"]
+    for row in dict.fromkeys(row for group in groups.values() for row in group["rows"]):
+        cells = [_times(group["rows"].get(row)) for group in groups.values()]
+        lines.append(f"| {row.replace(' | ', ', ')} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _pivot(group: Dict[str, Any]) -> str:
+def _times(times: Optional[Dict[str, Any]]) -> str:
+    if times is None:
+        return ""
+    median, least, most = (1000 * times[key] for key in ("median", "min", "max"))
+    digits = 0 if median >= 100 else 1
+    return f"{median:.{digits}f} ({least:.{digits}f} to {most:.{digits}f})"
+
+
+def growth_plot(lanes: Lanes, path: str) -> None:
+    """A panel for each thing that grows: time for a text, by lane, decoded and not, both axes logarithmic."""
+    from matplotlib import pyplot
+
+    names = [name for name in next(iter(lanes.values())) if name.startswith("growth")]
+    if not names:
+        return
+    figure, panels = pyplot.subplots(1, len(names), figsize=(3.4 * len(names), 3), constrained_layout=True)
+    for axes, name in zip([panels] if len(names) == 1 else panels, names):
+        for (lane, group), line in zip(
+            ((lane, lanes[lane][name]) for lane in LANES if name in lanes.get(lane, {})), ("-", "--")
+        ):
+            for kind, colour in (("decoded", "#b2182b"), ("undecoded", "#2166ac")):
+                points = {
+                    int(row.split(" | ")[1]): 1000 * times["median"]
+                    for row, times in group["rows"].items()
+                    if row.startswith(f"{kind} |")
+                }
+                label = f"{kind}, {LANES[lane]}"
+                axes.loglog(list(points), list(points.values()), line, color=colour, label=label, marker=".")
+                axes.set_xticks(list(points), [str(point) for point in points])
+        axes.minorticks_off()
+        axes.set_xlabel(name[len("growth with ") :])
+    figure.axes[0].set_ylabel("ms for a text")
+    figure.axes[0].legend(fontsize="x-small")
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+def _pivot(lane: str, group: Dict[str, Any]) -> str:
     """Rows named "aggregation | decoded or not | layer", with a column for each layer."""
     cells: Dict[str, Dict[str, str]] = {}
     for row, times in group["rows"].items():
@@ -132,7 +221,7 @@ def _pivot(group: Dict[str, Any]) -> str:
         cells.setdefault(name, {})[layer] = f"{median:.0f} ({least:.0f} to {most:.0f})"
     layers = list(next(iter(cells.values())))
     lines = [
-        "## Each aggregation at each layer",
+        f"## Each aggregation at each layer, {lane}",
         "",
         f"{group['shape']}; ms, smallest to largest.",
         "",
@@ -144,19 +233,22 @@ def _pivot(group: Dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _memory(memory: Dict[str, float]) -> str:
+def _memory(lane: str, memory: Dict[str, float]) -> str:
     return (
-        "## Memory\n\nPeak resident memory above the loaded model, 32 texts of 128 pieces at once, each in a "
-        f"process of its own: the plain forward pass {memory['forward']:.0f} MiB, decoded-layer-saliency "
-        f"(grad-cam, layer 9) {memory['decoded']:.0f} MiB.\n"
+        f"## Memory, {lane}\n\nPeak resident memory above the loaded model, 32 texts of 128 pieces at once, "
+        "each in a process of its own: the plain forward pass "
+        f"{memory['forward']:.0f} MiB, decoded-layer-saliency (grad-cam, layer 9) "
+        f"{memory['decoded']:.0f} MiB.\n"
     )
 
 
-def _startup(parts: Dict[str, float]) -> str:
+def _startup(groups: Dict[str, Dict[str, float]]) -> str:
     lines = ["## From the start of Python to the first explanation", ""]
-    lines += ["The bundled model, medians.", "", "| | s |", "|---|---|"]
-    lines += [f"| {part} | {seconds:.2f} |" for part, seconds in parts.items()]
-    lines.append(f"| sum | {sum(parts.values()):.2f} |")
+    lines += ["The bundled model, medians in seconds.", "", f"| | {' | '.join(groups)} |"]
+    lines.append("|---" * (len(groups) + 1) + "|")
+    for part in next(iter(groups.values())):
+        lines.append(f"| {part} | {' | '.join(f'{parts[part]:.2f}' for parts in groups.values())} |")
+    lines.append(f"| sum | {' | '.join(f'{sum(parts.values()):.2f}' for parts in groups.values())} |")
     return "\n".join(lines) + "\n"
 
 

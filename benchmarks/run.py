@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -28,6 +28,8 @@ from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.core.aggregation import grad_cam
 from allennlp_layer_saliency.models.batching import MAX_PIECES
+from benchmarks import growth
+from benchmarks.end_to_end import end_to_end, small_classifier, sst2_sentences
 from benchmarks.explainers import (
     BATCH,
     Bare,
@@ -39,7 +41,7 @@ from benchmarks.explainers import (
     undecoded,
 )
 from benchmarks.models import classifier, save_language_model, sst2_lengths, texts
-from benchmarks.report import report
+from benchmarks.report import growth_plot, report
 from benchmarks.timing import Row, interleaved
 
 HERE = Path(__file__).parent
@@ -183,6 +185,49 @@ def paths(predictor: Predictor, layer: int, rounds: int) -> Dict[str, Any]:
     }
 
 
+def the_default(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any]:
+    """
+    The default beside the least that it has to compute (forward; forward and backward above the layer; the
+    head on all positions), and beside Captum's layer integrated gradients at the embeddings as a user calls
+    them: a text at a time, all steps together, from padding.
+    """
+    lines, few = texts([128] * 8), texts([128])
+    bare, head = Bare(predictor, lines), Head(folder)
+    one = Bare(predictor, few)
+
+    def floor(decodes: bool) -> None:
+        hidden = bare.lower(1)
+        bare.top(hidden, 1)
+        bare.upper(hidden, 1)
+        if decodes:
+            head(hidden[bare.mask])
+
+    special = (one.ids == 0) | (one.ids == 2)
+    padding = torch.where(special, one.ids, torch.ones_like(one.ids))
+    rows = {
+        "floor, undecoded": Row(lambda: floor(False), len(lines)),
+        "undecoded": explain(interpreter(predictor, **growth.default("undecoded")), lines),
+        "floor, decoded": Row(lambda: floor(True), len(lines)),
+        "decoded": explain(interpreter(predictor, **growth.default("decoded")), lines),
+        "decoded, no list of decoded words": explain(
+            interpreter(predictor, decoded_top_k=0, **growth.default("decoded")), lines
+        ),
+        **{
+            f"Captum's LayerIntegratedGradients, embeddings, {steps} steps": Row(
+                captum_of(one, "LayerIntegratedGradients", 0, baselines=padding, n_steps=steps), 1
+            )
+            for steps in (20, 50)
+        },
+    }
+    return {"shape": "8 texts of 128 pieces", "rows": interleaved("default", rows, rounds)}
+
+
+def with_pretrained(pretrained: str, sst2: str, rounds: int) -> Dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        archive = small_classifier(pretrained, folder)
+        return end_to_end(archive, sst2_sentences(sst2, 2000), rounds)
+
+
 def captums(predictor: Predictor, rounds: int) -> Dict[str, Any]:
     lines = texts([128] * 8)
     bare = Bare(predictor, lines)
@@ -253,29 +298,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", help="one group again, by its name in results.json")
+    parser.add_argument(
+        "--only", nargs="*", help="these groups alone, by their names in results.json; others stay"
+    )
+    parser.add_argument("--pretrained", help="a folder of a small pre-trained model, for end to end")
+    parser.add_argument("--sst2", help="SST-2's train.tsv, for the same")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     saved = HERE / "results.json"
     results: Dict[str, Any] = json.loads(saved.read_text())
-    if not args.only:
-        # What benchmarks.report_page measures.
-        results = {"page": results["page"]}
-    results["environment"] = environment(args.threads)
+    lane = "own" if transformers.__version__.startswith("4.") else "newest"
+    of_lane = results["lanes"].setdefault(lane, {})
+    of_lane["environment"] = environment(args.threads)
     with tempfile.TemporaryDirectory() as folder:
         save_language_model(Path(folder))
-        for name, run in groups(folder, args.rounds).items():
-            if args.only in (None, name):
-                results[name] = run()
-    saved.write_text(json.dumps(results, indent=1) + "\n")
+        for name, run in groups(folder, args.rounds, args.pretrained, args.sst2).items():
+            if not args.only or name in args.only:
+                of_lane[name] = run()
+                saved.write_text(json.dumps(results, indent=1) + "\n")
     (HERE / "RESULTS.md").write_text(report(results))
+    growth_plot(results["lanes"], str(HERE / "growth.svg"))
 
 
-def groups(folder: str, rounds: int) -> Dict[str, Callable[[], Any]]:
+def groups(
+    folder: str, rounds: int, pretrained: Optional[str], sst2: Optional[str]
+) -> Dict[str, Callable[[], Any]]:
     """What is measured, by name."""
     predictor = classifier(folder)
     bundled = Predictor.from_path("fixtures/sst2-classifier.tar.gz")
-    sample = Path("fixtures/sst2_sample.jsonl").read_text().splitlines()
+    sample = [
+        json.loads(line)["sentence"] for line in Path("fixtures/sst2_sample.jsonl").read_text().splitlines()
+    ]
     lengths = sst2_lengths(64)
     mean = sum(lengths) / len(lengths)
     return {
@@ -299,9 +352,22 @@ def groups(folder: str, rounds: int) -> Dict[str, Callable[[], Any]]:
         "memory": lambda: memory(folder),
         "built-ins, bundled model": lambda: {
             "shape": f"{len(sample)} sentences of fixtures/sst2_sample.jsonl, layer 3",
-            **built_ins(bundled, [json.loads(line) for line in sample], 8, 3, rounds),
+            **built_ins(bundled, [{"sentence": s} for s in sample], 8, 3, rounds),
         },
         "startup": lambda: startup(rounds),
+        "default": lambda: the_default(predictor, folder, rounds),
+        **{
+            f"growth with {name}": lambda grow=grow: grow(folder, max(1, rounds // 2))
+            for name, grow in growth.GROUPS.items()
+        },
+        "end to end, bundled model": lambda: end_to_end(
+            "fixtures/sst2-classifier.tar.gz", sample * (2000 // len(sample)), max(1, rounds // 2)
+        ),
+        **(
+            {}
+            if pretrained is None or sst2 is None
+            else {"end to end, MiniLM": lambda: with_pretrained(pretrained, sst2, max(1, rounds // 2))}
+        ),
     }
 
 

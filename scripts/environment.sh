@@ -35,6 +35,21 @@ find_python() {
     return 1
 }
 
+# $1: an environment. Installing this checkout into another one's would take it away from that.
+check_owner() {
+    local owner
+    owner=$("$1/bin/python" -c '
+import json
+from importlib.metadata import distribution
+from urllib.parse import unquote, urlparse
+
+told = json.loads(distribution("allennlp-layer-saliency").read_text("direct_url.json"))
+print(unquote(urlparse(told["url"]).path))' 2>/dev/null) || return 0
+    [ "$(realpath -m "$owner")" = "$(pwd -P)" ] && return 0
+    echo "VENV=$1 is the environment of $owner; name another one" >&2
+    return 1
+}
+
 # $1: what to install, with its extras. Once installed, it is not installed again until setup.py or the
 # requirements change.
 activate_environment() {
@@ -44,6 +59,7 @@ activate_environment() {
         python=$(find_python $VERSIONS) || exit 1
         "$python" -m venv "$venv" || exit 1
     fi
+    check_owner "$venv" || exit 1
     . "$venv/bin/activate"
     if [ setup.py -nt "$mark" ] || [ requirements/newest.txt -nt "$mark" ]; then
         echo "installing into $venv (AllenNLP and torch: 1 GB or more, some minutes the first time)"

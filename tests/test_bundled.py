@@ -149,11 +149,31 @@ def test_the_readmes_example(tmp_path):
         assert instance["tokens_1"][best] == word
 
 
+def python_of_the_readme(*words):
+    """The README's examples in which these words are, one for each. There is one more, of test_in_memory."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    assert len(blocks) == 4
+    return [next(block for block in blocks if word in block) for word in words]
+
+
+def test_the_readmes_thermostat(monkeypatch, predicted, tmp_path):
+    pytest.importorskip("thermostat")
+    (code,) = python_of_the_readme("Thermopack")
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(SAMPLE.read_text(encoding="utf-8").splitlines(keepends=True)[:4]))
+    predicted(source, "decoded_layer")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
+    (tmp_path / "out.jsonl").rename("OUT.jsonl")
+    known = {}
+    exec(code, known)
+    assert known["pack"].label_names == ["positive", "negative"] and len(known["pack"]) == 4
+
+
 def test_the_readmes_python(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(ROOT)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    # The third, of another package, is test_export's; the last, on a folder, is test_in_memory's.
-    code, plots, _, _ = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    code, plots = python_of_the_readme("DecodedLayerSaliency(", "plots.token_bars")
     known = {}
     exec(code, known)
     scores = json.loads(capsys.readouterr().out)

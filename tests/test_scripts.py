@@ -55,3 +55,22 @@ def test_a_python_that_the_user_names(tmp_path):
     refused = find_python(tmp_path, PYTHON=os.devnull)
     assert refused.returncode == 1
     assert refused.stderr.startswith("PYTHON=/dev/null is not one of Python 3.10 3.9 3.8 3.13 3.12 3.11")
+
+
+def test_an_environment_of_another_checkout_is_left_alone(tmp_path):
+    def activated(owner):
+        executable(tmp_path / "venv/bin/python", f"echo {owner}")
+        (tmp_path / "venv/bin/activate").write_text("echo activated; exit 0\n")
+        return subprocess.run(
+            [shutil.which("bash"), "-c", ". scripts/environment.sh; activate_environment ."],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], "VENV": str(tmp_path / "venv")},
+            capture_output=True,
+            text=True,
+        )
+
+    refused = activated(tmp_path / "elsewhere")
+    assert refused.returncode == 1 and "activated" not in refused.stdout
+    (line,) = refused.stderr.splitlines()
+    assert line == f"VENV={tmp_path}/venv is the environment of {tmp_path}/elsewhere; name another one"
+    assert "activated" in activated(ROOT).stdout

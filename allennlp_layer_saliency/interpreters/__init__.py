@@ -3,6 +3,7 @@ from allennlp_layer_saliency.interpreters.baselines import AttentionRollout, Ran
 from allennlp_layer_saliency.interpreters.captum import CaptumSaliency
 from allennlp_layer_saliency.interpreters.decoded import DecodedLayerSaliency
 from allennlp_layer_saliency.interpreters.projected import ProjectedGradientSaliency
+from allennlp_layer_saliency.interpreters.scores_file import ScoresFile
 from allennlp_layer_saliency.interpreters.targets import Target
 from allennlp_layer_saliency.interpreters.undecoded import LayerSaliency
 
@@ -15,5 +16,6 @@ __all__ = [
     "LayerSaliency",
     "ProjectedGradientSaliency",
     "RandomSaliency",
+    "ScoresFile",
     "Target",
 ]

@@ -11,16 +11,15 @@ from allennlp_layer_saliency.core import aggregation, paths
 from allennlp_layer_saliency.core.paths import Baseline, LayerState, Weights
 from allennlp_layer_saliency.models.text_reader import TextReader
 
-BASELINES = ("zero", "mask")
-
 
 class FeatureAggregation(Registrable):
     """From a layer's hidden states and gradients to one weight per position."""
 
     # Whether gradients are wanted at other states than the layer's own, and not there.
     resumes = False
-    # Whether states of masked inputs are wanted.
-    needs_mask = False
+    # The token that stands for each word piece in the baseline: "mask", "pad", or as the tokenizer writes it.
+    # None where no states of such inputs are wanted.
+    stand_in: Optional[str] = None
     # Whether it is for batches of one instance only.
     one_by_one = False
 
@@ -29,21 +28,50 @@ class FeatureAggregation(Registrable):
         raise NotImplementedError
 
 
-def usable(aggregation: FeatureAggregation, texts: TextReader) -> FeatureAggregation:
+def baseline_token(baseline: str, what: str) -> Optional[str]:
     """
-    The aggregation, if the model's texts can be masked as it wants them to be.
+    The token that a baseline puts in the place of each word piece; None for "zero", the state of zeros.
 
     # Raises
 
     `ConfigurationError`
-        If not.
+        If it is not a string; the message begins with `what`.
     """
-    if aggregation.needs_mask and texts.mask_id is None:
+    if not isinstance(baseline, str) or not baseline:
         raise ConfigurationError(
-            "aggregation: the classifier's tokenizer has no mask token, and no unknown, padding or end "
-            'token that could stand in for it, as baseline "mask" needs; use "zero"'
+            f'{what}: baseline must be "mask", "zero", "pad" or a token as the tokenizer writes it; got '
+            f"{baseline!r}"
         )
-    return aggregation
+    return None if baseline == "zero" else baseline
+
+
+def stand_in_of(aggregation: FeatureAggregation, texts: TextReader) -> Optional[int]:
+    """
+    The id of the token that stands for each word piece in an aggregation's baseline; None if it has none.
+
+    # Raises
+
+    `ConfigurationError`
+        If the tokenizer has no such token.
+    """
+    token = aggregation.stand_in
+    if token is None:
+        return None
+    if token == "mask":
+        if texts.mask_id is None:
+            raise ConfigurationError(
+                "aggregation: the classifier's tokenizer has no mask token, and no unknown, padding or end "
+                'token that could stand in for it, as baseline "mask" needs; use "zero"'
+            )
+        return texts.mask_id
+    name = texts.tokenizer.pad_token if token == "pad" else token
+    found = texts.tokenizer.get_vocab().get(name)
+    if found is None:
+        raise ConfigurationError(
+            f'aggregation: baseline must be "mask", "zero", "pad" or a token of the tokenizer; it has none '
+            f"that is written {token!r}"
+        )
+    return found
 
 
 class PointwiseAggregation(FeatureAggregation):
@@ -141,8 +169,9 @@ class IntegratedGradients(FeatureAggregation):
     rule : `str`, optional (default = `"gauss-legendre"`)
         Of quadrature: "gauss-legendre" or "midpoint".
     baseline : `str`, optional (default = `"mask"`)
-        "mask": the layer's state for the same input with all but special tokens masked. "zero": a path
-        from there starts where a layer norm is steepest, and needs many more steps.
+        "mask": the layer's state for the same input with all but special tokens masked. "pad", or a token as
+        the tokenizer writes it: with that token in their place. "zero": a path from there starts where a
+        layer norm is steepest, and needs many more steps.
     """
 
     resumes = True
@@ -152,16 +181,13 @@ class IntegratedGradients(FeatureAggregation):
             paths.quadrature(steps, rule)
         except ValueError as error:
             raise ConfigurationError(f"integrated-gradients: {error}") from error
-        if baseline not in BASELINES:
-            raise ConfigurationError(
-                f"integrated-gradients: baseline must be one of {BASELINES}; got {baseline!r}"
-            )
         self.steps = steps
         self.rule = rule
-        self.needs_mask = baseline == "mask"
+        self.stand_in = baseline_token(baseline, "integrated-gradients")
 
     def __call__(self, at: LayerState) -> List[Weights]:
-        baseline = at.masked() if self.needs_mask else Baseline(torch.zeros_like(at.hidden_states))
+        zero = self.stand_in is None
+        baseline = Baseline(torch.zeros_like(at.hidden_states)) if zero else at.masked()
         return paths.integrated_gradients(at, baseline, self.steps, self.rule)
 
 

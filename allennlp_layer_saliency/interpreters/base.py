@@ -18,7 +18,7 @@ from allennlp_layer_saliency.core.scoring import (
     token_scores,
 )
 from allennlp_layer_saliency.display import Explanation
-from allennlp_layer_saliency.interpreters.aggregations import FeatureAggregation
+from allennlp_layer_saliency.interpreters.aggregations import FeatureAggregation, stand_in_of
 from allennlp_layer_saliency.interpreters.layers_file import LayersFile
 from allennlp_layer_saliency.interpreters.masked_inputs import MaskedInputs
 from allennlp_layer_saliency.interpreters.output import (
@@ -121,8 +121,9 @@ class LayerInterpreter(TransformerInterpreter):
         Those that are explained.
     """
 
-    # g, where the interpreter has one.
+    # g, where the interpreter has one, and the id that masks in its baseline.
     _aggregation: Optional[FeatureAggregation] = None
+    _stand_in: Optional[int] = None
 
     def __init__(
         self,
@@ -159,6 +160,10 @@ class LayerInterpreter(TransformerInterpreter):
         self._coherence = {} if known is None else known.layers
         self._several_layers = not isinstance(layer, int)
 
+    def _use(self, aggregation: FeatureAggregation) -> None:
+        self._stand_in = stand_in_of(aggregation, self.texts)
+        self._aggregation = aggregation
+
     def saliency_interpret_from_json(self, inputs: JsonDict) -> Explanation:
         """Explain one input: `{"instance_1": {"grad_input_1": [...], ...}}`, which displays itself."""
         return self.saliency_interpret_batch_json([inputs])[0]
@@ -190,7 +195,7 @@ class LayerInterpreter(TransformerInterpreter):
         flat = [instance for prepared in inputs for instance in prepared.instances]
         lengths = [length for prepared in inputs for length in prepared.lengths]
         results: List[Optional[Explained]] = [None] * len(flat)
-        masked = MaskedInputs(self.texts, self._target, self.layers, flat)
+        masked = MaskedInputs(self.texts, self._target, self.layers, flat, self._stand_in)
         for chosen, explained in self.texts.budget.run(
             lengths,
             lambda chosen: self._explain_batch(self.texts.batch([flat[i] for i in chosen]), masked),

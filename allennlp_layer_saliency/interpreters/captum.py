@@ -12,11 +12,7 @@ from allennlp.predictors import Predictor
 from torch import Tensor
 
 from allennlp_layer_saliency.core.paths import LayerState, Weights, seeded
-from allennlp_layer_saliency.interpreters.aggregations import (
-    BASELINES,
-    FeatureAggregation,
-    usable,
-)
+from allennlp_layer_saliency.interpreters.aggregations import FeatureAggregation, baseline_token
 from allennlp_layer_saliency.interpreters.undecoded import UndecodedInterpreter
 
 # What is given to `attribute` unless `arguments` says otherwise: Thermostat's settings.
@@ -71,7 +67,7 @@ class CaptumAttribution(FeatureAggregation):
     arguments : `Dict[str, Any]`, optional
         For its `attribute`. `sliding_window_shapes` and `strides` are in positions.
     baseline : `str`, optional (default = `"mask"`)
-        "mask" or "zero".
+        "mask", "zero", "pad" or a token as the tokenizer writes it.
     seed : `int`, optional (default = `0`)
         What is drawn at random depends on it and on the text only.
     """
@@ -99,8 +95,7 @@ class CaptumAttribution(FeatureAggregation):
                 'is the one without "Layer" in its name, at `layer`; Captum\'s LayerGradCam would average '
                 "over hidden units rather than positions: use grad-cam of layer-saliency"
             )
-        if baseline not in BASELINES:
-            raise ConfigurationError(f"captum: baseline must be one of {BASELINES}; got {baseline!r}")
+        stand_in = baseline_token(baseline, "captum")
         self._class = getattr(captum.attr, method)
         self._arguments = {**DEFAULTS[method], **(arguments or {})}
         self._known = set(inspect.signature(self._class.attribute).parameters)
@@ -111,7 +106,7 @@ class CaptumAttribution(FeatureAggregation):
                 f"{', '.join(sorted(self._known - {'self', 'kwargs', 'inputs', 'target'}))}"
             )
         self.seed = seed
-        self.needs_mask = baseline == "mask" and "baselines" in self._known
+        self.stand_in = stand_in if "baselines" in self._known else None
 
     def __call__(self, at: LayerState) -> List[Weights]:
         attributions = [self._attributions(at, target) for target in range(len(at.scores))]
@@ -125,7 +120,8 @@ class CaptumAttribution(FeatureAggregation):
         method = self._class(_Score(at, target))
         arguments = dict(self._arguments)
         if "baselines" in self._known:
-            arguments["baselines"] = at.masked().states if self.needs_mask else torch.zeros_like(states)
+            zero = self.stand_in is None
+            arguments["baselines"] = torch.zeros_like(states) if zero else at.masked().states
         if "feature_mask" in self._known:
             positions = torch.arange(states.size(1), device=states.device)
             mask = positions.reshape(1, -1, 1).expand_as(states)
@@ -198,7 +194,8 @@ class CaptumSaliency(UndecodedInterpreter):
         For the method's `attribute`, such as `{"n_samples": 100}`; left out, 25 samples or steps, and
         windows of 3 positions.
     baseline : `str`, optional (default = `"mask"`)
-        "mask": special tokens stay, all others are masked. "zero".
+        "mask": special tokens stay, all others are masked. "pad", or a token as the tokenizer writes it: that
+        one in their place. "zero".
     seed : `int`, optional (default = `0`)
     layer : `Union[int, str, List[int]]`, optional (default = `0`)
     **kwargs
@@ -218,4 +215,4 @@ class CaptumSaliency(UndecodedInterpreter):
         # Without a method the error lists them.
         aggregation = CaptumAttribution(method or "", arguments, baseline, seed)
         super().__init__(predictor, layer=layer, **kwargs)
-        self._aggregation = usable(aggregation, self.texts)
+        self._use(aggregation)

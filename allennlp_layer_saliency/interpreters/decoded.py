@@ -12,7 +12,6 @@ from allennlp_layer_saliency.core.scoring import decoded_contributions, lost
 from allennlp_layer_saliency.interpreters.aggregations import (
     FeatureAggregation,
     default_aggregation,
-    usable,
 )
 from allennlp_layer_saliency.interpreters.decoding import DecodingInterpreter, most_salient
 from allennlp_layer_saliency.models.text_layout import Inputs
@@ -46,7 +45,7 @@ class DecodedLayerSaliency(DecodingInterpreter):
         **kwargs: Any,
     ) -> None:
         super().__init__(predictor, **kwargs)
-        self._aggregation = usable(aggregation or default_aggregation(), self.texts)
+        self._use(aggregation or default_aggregation())
 
     def _explain_layer(self, inputs: Inputs, at: LayerState, layer: int) -> List[LayerExplanation]:
         found = self._aggregation(at)

@@ -53,6 +53,8 @@ class MaskedInputs:
     layers : `Sequence[int]`
     instances : `List[Instance]`
         All of the call.
+    stand_in : `int`, optional
+        The id that masks. None where no masked input is asked for.
     """
 
     def __init__(
@@ -61,11 +63,13 @@ class MaskedInputs:
         target: ModelTarget,
         layers: Sequence[int],
         instances: List[Instance],
+        stand_in: Optional[int],
     ) -> None:
         self._texts = texts
         self._target = target
         self._layers = layers
         self._instances = instances
+        self._stand_in = stand_in
         self._known: Dict[Any, _Masked] = {}
 
     def of(self, batch: Batch) -> Callable[[int], MaskedBatch]:
@@ -101,7 +105,8 @@ class MaskedInputs:
             self._known.update((keys[i], found) for i, found in zip(chosen, masked))
 
     def _run(self, instances: List[Instance]) -> List[_Masked]:
-        batch = self._texts.masked_batch(instances)
+        assert self._stand_in is not None
+        batch = self._texts.masked_batch(instances, self._stand_in)
         states, outputs = self._texts.states(batch, self._layers, self._target.forward)
         lengths = batch.inputs.mask.sum(1).tolist()
         split = {layer: h[batch.inputs.real].split(lengths) for layer, h in states.items()}

@@ -10,7 +10,6 @@ from allennlp_layer_saliency.core.scoring import token_scores
 from allennlp_layer_saliency.interpreters.aggregations import (
     FeatureAggregation,
     default_aggregation,
-    usable,
 )
 from allennlp_layer_saliency.interpreters.base import LayerInterpreter
 from allennlp_layer_saliency.models.text_layout import Inputs
@@ -92,4 +91,4 @@ class LayerSaliency(UndecodedInterpreter):
         **kwargs: Any,
     ) -> None:
         super().__init__(predictor, **kwargs)
-        self._aggregation = usable(aggregation or default_aggregation(), self.texts)
+        self._use(aggregation or default_aggregation())

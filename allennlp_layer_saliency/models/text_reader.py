@@ -179,15 +179,15 @@ class TextReader:
         """Prepared instances as a padded batch."""
         return self._laid_out(instances, batch_tensors(self.model, instances))
 
-    def masked_batch(self, instances: List[Instance]) -> Batch:
-        """As `batch`, with all word pieces but special tokens masked."""
+    def masked_batch(self, instances: List[Instance], stand_in: int) -> Batch:
+        """As `batch`, with the id `stand_in` for all word pieces but special tokens."""
         tensors = batch_tensors(self.model, instances)
         special = torch.tensor(sorted(self.special_ids))
         for name in text_fields(instances[0]):
             indexed = self.indexed(tensors, name)
             ids = indexed["token_ids"]
             kept = (ids.unsqueeze(-1) == special.to(ids.device)).any(-1)
-            indexed["token_ids"] = ids.masked_fill(~kept, self.mask_id)  # type: ignore[arg-type]  # None is refused before
+            indexed["token_ids"] = ids.masked_fill(~kept, stand_in)
         return self._laid_out(instances, tensors)
 
     def layers_tell_all(self, instance: Instance) -> bool:

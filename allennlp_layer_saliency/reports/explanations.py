@@ -185,7 +185,8 @@ class _Shown:
 def _view(instance: InstanceScores, name: str, pieces: Pieces) -> JsonDict:
     """
     One explained score of a text by one source: `tokens` (numbers of pieces), `gaps` (what stands before
-    them: 0 for nothing, 1 for a space, or the characters), `special` (1 for special tokens), and `layers`.
+    them: 0 for nothing, 1 for a space, or the characters), `special` (1 for special tokens), `x` (which are
+    what is explained, if it is a part of the text), and `layers`.
     """
     shown = _Shown(instance)
     gaps: List[Union[int, str]] = []
@@ -210,10 +211,23 @@ def _view(instance: InstanceScores, name: str, pieces: Pieces) -> JsonDict:
     first, *_ = entries = instance.layers
     if first.target is not None:
         view["target"] = described(first.target)
+        explained = _explained(first.target, shown)
+        if explained:
+            view["x"] = explained
     elif name != "instance_1":
         view["target"] = name.replace("_", " ")
     view["layers"] = [_layer(entry, shown, pieces) for entry in entries]
     return view
+
+
+def _explained(target: JsonDict, shown: _Shown) -> List[int]:
+    """What of the text is explained, if that is a part of it: a tagger's span, a reader's answer, a mask."""
+    first = shown.units[0][0] if shown.units else 1
+    tokens = range(target["span"][0], target["span"][1] + 1) if "span" in target else ()
+    if "position" in target:
+        tokens = range(target["position"], target["position"] + 1)
+    places = {shown.of_token.get((first, token)) for token in tokens}
+    return sorted(place for place in places if place is not None)
 
 
 def _layer(entry: InstanceScores, shown: _Shown, pieces: Pieces) -> JsonDict:

@@ -100,6 +100,7 @@ def _of_folder(folder: str) -> str:
         notes = [
             f"{layers['texts']:,} texts; ± half the 95 % bootstrap interval",
             f'layer: "auto" stands for {layers["chosen"]}',
+            *_made_of(layers),
         ]
         figure = layers_table.figure(layers)
         return _rendered(title, notes, tables, {} if figure is None else {"coherence over layers": figure})
@@ -114,7 +115,7 @@ def _of_folder(folder: str) -> str:
         ]
         examples = os.path.join(folder, "examples.jsonl")
         data = compact(of_comparison(list(read(examples)))) if os.path.exists(examples) else None
-        notes = [comparison_tables.note(compared)]
+        notes = [comparison_tables.note(compared), *_made_of(compared)]
         return _rendered(title, notes, tables, comparison_tables.figures(compared) or {}, data)
     if os.path.exists(os.path.join(folder, MANIFEST)):
         return _of_run(folder, title)
@@ -126,12 +127,28 @@ def _of_folder(folder: str) -> str:
 
 def _of_run(folder: str, title: str) -> str:
     files: Dict[str, List[Text]] = {}
-    notes = []
+    notes = _made_of(_results(os.path.join(folder, MANIFEST)) or {})
     for name, lines in read_run(folder).items():
         files[name] = [Text(n, line) for n, line in enumerate(islice(lines, TEXTS), start=1)]
         if next(lines, None) is not None:
-            notes = [f"the first {TEXTS:,} texts"]
+            notes = [*notes, f"the first {TEXTS:,} texts"]
     return _rendered(title, notes, data=compact(files))
+
+
+def _made_of(results: JsonDict) -> List[str]:
+    """The model, the data and the settings that results were made with, in words."""
+    model, config = results.get("model"), results.get("config")
+    if not isinstance(model, dict) or not isinstance(config, dict):
+        return []
+    said = [f"model: {model.get('archive_file')} (SHA-256 {str(model.get('sha256'))[:12]})"]
+    data = config.get("data")
+    if isinstance(data, dict):
+        said.append(f"texts: {data.get('path')}")
+    said.append(f"seed: {results.get('seed')}")
+    notes = [", ".join(said)]
+    for name, settings in dict(config.get("interpreters") or {}).items():
+        notes.append(f"{name}: {json.dumps(settings)}")
+    return notes
 
 
 def _results(path: str) -> Optional[JsonDict]:

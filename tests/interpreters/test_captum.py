@@ -141,7 +141,7 @@ def test_the_seed_matters(predictor, method):
             {"method": "Lime", "arguments": {"n_sample": 3}},
             "Lime.attribute has no argument n_sample",
         ),
-        ({"method": "DeepLift", "baseline": "pad"}, "baseline must be one of"),
+        ({"method": "DeepLift", "baseline": "nothing"}, "none that is written 'nothing'"),
     ],
 )
 def test_mistakes(predictor, settings, message):

@@ -65,14 +65,37 @@ def test_states_of_masked_inputs_are_computed_once_per_length(predictor):
     compute = interpreter.texts.masked_batch
     lengths = []
 
-    def counted(instances):
-        batch = compute(instances)
+    def counted(instances, stand_in):
+        batch = compute(instances, stand_in)
         lengths.extend(batch.inputs.mask.sum(1).tolist())
         return batch
 
     interpreter.texts.masked_batch = counted
     interpreter.saliency_interpret_batch_json(LINES)
     assert sorted(lengths) == sorted(set(lengths)) and len(lengths) > 3
+
+
+@pytest.mark.parametrize("baseline, name", [("pad", "<pad>"), ("mask", "<mask>"), ("Ġfilm", "Ġfilm")])
+def test_scores_add_up_to_the_difference_from_the_baseline(predictor, baseline, name):
+    """Whatever token stands for each word piece in it: here the model itself reads such a text."""
+    settings = {"type": "layer-saliency", "layer": 1, "special_tokens": "keep"}
+    interpreter = make(predictor, integrated(steps=100, baseline=baseline), **settings)
+    line = LINES[1]
+    instance = interpreter.saliency_interpret_from_json(line)["instance_1"]
+    tokenizer = interpreter.texts.tokenizer
+    batch = interpreter.texts.batch(interpreter.texts.prepare([predictor._json_to_instance(line)]).instances)
+    indexed = batch.tensors["tokens"]["tokens"]
+    stand_in = tokenizer.convert_tokens_to_ids(name)
+    special = torch.tensor(sorted(interpreter.texts.special_ids))
+    ids = indexed["token_ids"]
+    indexed["token_ids"] = torch.where(torch.isin(ids, special), ids, torch.full_like(ids, stand_in))
+    assert (indexed["token_ids"] != ids).any()
+    with torch.no_grad():
+        logits = predictor._model(**batch.tensors)["logits"][0]
+    predicted = predictor._model.vocab.get_token_index(instance["target"]["label"], "labels")
+    wanted = instance["target"]["score"] - float(logits[predicted])
+    assert sum(instance["signed_1"]) == pytest.approx(wanted, rel=1e-3, abs=1e-4)
+    assert abs(instance["completeness_gap"]) < 1e-3 * max(1.0, abs(wanted))
 
 
 def averaged(model):
@@ -177,7 +200,10 @@ def test_a_tokenizer_without_a_mask(tmp_path):
     [
         (integrated(steps=0), "integrated-gradients: steps must be at least 1; got 0"),
         (integrated(rule="simpson"), "rule must be one of .*got 'simpson'"),
-        (integrated(baseline="noise"), "baseline must be one of .*got 'noise'"),
+        (
+            integrated(baseline="noise"),
+            "baseline must be .* a token of the tokenizer; it has none that is written 'noise'",
+        ),
         ({"type": "smooth-gradient", "samples": 0}, "samples must be at least 1"),
         ({"type": "smooth-gradient", "noise": -0.1}, "noise 0 or more"),
         (

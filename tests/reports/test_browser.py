@@ -112,10 +112,12 @@ def test_the_slider_changes_the_colours(opened):
 
     browser = opened(page.to_html({"ours": [line(1, LAYERS)]}))
     slider = found(browser, "#layer")[0]
+    # It opens at the layer that the default explains.
+    assert found(browser, "#layer-shown")[0].text == "1"
+    slider.send_keys(Keys.ARROW_RIGHT)
     assert found(browser, "#layer-shown")[0].text == "2"
     before = [background(word) for word in found(browser, ".word")]
     slider.send_keys(Keys.ARROW_LEFT)
-    assert found(browser, "#layer-shown")[0].text == "1"
     after = [background(word) for word in found(browser, ".word")]
     # The second word turns from for (full) to against (half), the third from against to for.
     assert before[0] == after[0] and before[1:] != after[1:]
@@ -124,11 +126,18 @@ def test_the_slider_changes_the_colours(opened):
     assert "layer 1" in found(browser, ".view h3")[0].text
 
 
+def at_layer_2(browser):
+    from selenium.webdriver.common.keys import Keys
+
+    found(browser, "#layer")[0].send_keys(Keys.ARROW_RIGHT)
+    return browser
+
+
 def test_hover_and_keyboard_show_what_a_word_decodes_to(opened):
     from selenium.webdriver import ActionChains
     from selenium.webdriver.common.keys import Keys
 
-    browser = opened(page.to_html({"ours": [line(1, LAYERS)]}))
+    browser = at_layer_2(opened(page.to_html({"ours": [line(1, LAYERS)]})))
     words, detail = found(browser, ".word"), found(browser, ".detail")[0]
     ActionChains(browser).move_to_element(words[1]).perform()
     wait(browser, lambda: "decodes to: bad 50 %" in detail.text)
@@ -144,7 +153,7 @@ def test_hover_and_keyboard_show_what_a_word_decodes_to(opened):
 
 
 def test_the_most_salient_word_is_explained_first(opened):
-    browser = opened(page.to_html({"ours": [line(1, LAYERS)]}))
+    browser = at_layer_2(opened(page.to_html({"ours": [line(1, LAYERS)]})))
     detail = found(browser, ".detail")[0]
     assert detail.text.startswith(EVIL + " +2; decodes to: bad 50 %")
     assert found(browser, ".giver") == []
@@ -156,7 +165,7 @@ def test_the_most_salient_word_is_explained_first(opened):
 def test_the_heat_map(opened):
     from selenium.webdriver.common.keys import Keys
 
-    browser = opened(page.to_html({"ours": [line(1, LAYERS)]}))
+    browser = at_layer_2(opened(page.to_html({"ours": [line(1, LAYERS)]})))
     found(browser, "article summary")[0].click()
     wait(browser, lambda: found(browser, ".map"))
     assert [name.text for name in found(browser, ".map thead th")] == ["layer", "<s>", EVIL, "ly"]
@@ -262,6 +271,75 @@ def test_filters(opened):
     found(browser, "#lowest")[0].clear()
     found(browser, "#search")[0].send_keys("no such word")
     assert shown() == 0 and "0 of 2 texts" in found(browser, "#count")[0].text
+
+
+def test_a_number_that_is_cleared_is_no_filter(opened):
+    from selenium.webdriver.common.keys import Keys
+
+    browser = opened(page.to_html(explanations()))
+    for name in ("#lowest", "#highest"):
+        found(browser, name)[0].send_keys(Keys.CONTROL, "a")
+        found(browser, name)[0].send_keys(Keys.DELETE)
+        assert found(browser, name)[0].get_attribute("value") == ""
+    assert len(found(browser, "article")) == 2
+
+
+def test_filters_are_there_where_there_is_something_to_filter(opened):
+    def shown(browser):
+        labels = found(browser, "#filters label")
+        return {label.text.split()[0] for label in labels if label.is_displayed()}
+
+    assert {"Search", "True", "Predicted", "Probability", "Order"} <= shown(
+        opened(page.to_html(explanations()))
+    )
+    assert shown(opened(page.to_html({"ours": [{**line(1), "gold_label": None, "probs": None}]}))) == set()
+
+
+def words_line():
+    """ "unhappy ends", of which the first word is three pieces, and two characters that stand alone."""
+    tokens = ["<s>", "Ġun", "ha", "ppy", "Ġends", "Ġ好", "的", "</s>"]
+    offsets = [None, [0, 2], [2, 4], [4, 7], [8, 12], [13, 14], [14, 15], None]
+    scores = [0.0, 1.0, 0.5, -0.25, 0.5, 0.25, 0.25, 0.0]
+    decoded = [{"token": "Ġsad", "probability": 0.5, "contribution": 1.0}]
+    instance = {
+        "tokens_1": tokens,
+        "offsets_1": offsets,
+        "texts_1": ["unhappy ends 好的"],
+        "grad_input_1": [abs(score) for score in scores],
+        "signed_1": scores,
+        "layer": 1,
+        "lost": 0.0,
+        "sources_1": [[{"position": 1, "amount": score}] if score else [] for score in scores],
+        "decoded_1": [decoded if i in (1, 2) else [] for i in range(len(tokens))],
+        "vocabulary": [],
+        "target": {"label": "bad", "kind": "logit", "score": 1.0, "span": [1, 3]},
+    }
+    return {"label": "bad", "probs": [0.75], "saliency": {"instance_1": instance}}
+
+
+def test_words_and_their_pieces(opened):
+    from selenium.webdriver import ActionChains
+
+    browser = opened(page.to_html({"ours": [words_line()]}))
+    words = found(browser, ".word")
+    assert [word.text for word in words] == ["<s>", "unhappy", "ends", "好", "的", "</s>"]
+    ActionChains(browser).move_to_element(words[1]).perform()
+    detail = found(browser, ".detail")[0]
+    # The sum of its pieces' scores, and of what each was given.
+    wait(browser, lambda: detail.text == "unhappy +1.3; decodes to: sad 50 %; given by: unhappy (2) +1.3")
+    assert "explained" in words[1].get_attribute("class")
+    assert not any("explained" in word.get_attribute("class") for word in (words[0], *words[2:]))
+    found(browser, "#pieces")[0].click()
+    assert [word.text for word in found(browser, ".word")][1:5] == ["un", "ha", "ppy", "ends"]
+    assert len(found(browser, ".word.explained")) == 3
+
+
+def test_help_and_what_the_results_are_made_of(opened, tmp_path):
+    browser = opened(page.to_html(explanations()))
+    summary = found(browser, "#help summary")[0]
+    summary.click()
+    told = found(browser, "#help")[0].text
+    assert "Given by" in told and "Lost" in told and "Layer 0" in told
 
 
 def test_interpreters_side_by_side(opened):

@@ -58,6 +58,27 @@
       return view.gaps[i] === 1 ? " " : view.gaps[i] || "";
     }
 
+    // Tokens that are shown as one: those of a word, or each by itself. Scripts that write no spaces stay in pieces.
+    function grouped(view, pieces) {
+      const letter = (text, at) => {
+        const character = [...text].at(at) || "";
+        return /[\p{L}\p{M}\p{N}]/u.test(character) &&
+          !/[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Thai}\p{scx=Khmr}\p{scx=Laoo}\p{scx=Mymr}]/u.test(character);
+      };
+      const groups = [];
+      view.tokens.forEach((token, i) => {
+        const last = groups[groups.length - 1];
+        const joins = !pieces && last && !view.special[i] && !view.special[i - 1] && !gap(view, i) &&
+          letter(data.pieces[view.tokens[i - 1]], -1) && letter(data.pieces[token], 0);
+        if (joins) last.push(i); else groups.push([i]);
+      });
+      return groups;
+    }
+
+    function sum(layer, group) {
+      return group.reduce((total, i) => total + layer.s[i], 0);
+    }
+
     function joined(view) {
       if (!view.tokens) return "";
       return view.tokens
@@ -65,19 +86,26 @@
         .join("");
     }
 
+    // A filter is there where there is something to filter.
     function options(select, name) {
       const values = [...new Set(data.texts.map((text) => text[name]).filter((v) => v !== undefined))];
       for (const value of values.sort()) select.append(new Option(value, value));
-      select.parentElement.hidden = values.length === 0;
+      select.parentElement.hidden = values.length < 2;
     }
     options(byId("gold"), "gold");
     options(byId("predicted"), "predicted");
-    byId("wrong").parentElement.hidden = byId("gold").parentElement.hidden;
+    byId("wrong").parentElement.hidden = !data.texts.some((text) => text.gold !== undefined);
+    const unsure = data.texts.length > 1 && data.texts.some((text) => text.p !== undefined);
+    for (const id of ["lowest", "order"]) byId(id).parentElement.hidden = !unsure;
+    byId("search").parentElement.hidden = data.texts.length < 2;
+    byId("pieces").parentElement.hidden = !data.texts.some((text) =>
+      text.views.some((view) => view.tokens && grouped(view, false).length < view.tokens.length));
     const slider = byId("layer");
     if (several) {
       byId("layer-control").hidden = false;
       slider.max = layers.length - 1;
-      slider.value = Math.max(0, layers.length - 2);
+      // The layer that the default explains.
+      slider.value = Math.max(0, layers.indexOf(1));
     }
     if (data.sources.length > 1) {
       byId("sources").hidden = false;
@@ -102,7 +130,8 @@
     function matching() {
       const words = byId("search").value.toLowerCase();
       const [gold, predicted] = [byId("gold").value, byId("predicted").value];
-      const [low, high] = [byId("lowest").value / 100, byId("highest").value / 100];
+      // A number that is cleared filters nothing.
+      const [low, high] = [byId("lowest").value / 100, (byId("highest").value || 100) / 100];
       const found = data.texts.filter((text) =>
         text.search.includes(words) &&
         (!gold || text.gold === gold) &&
@@ -208,14 +237,19 @@
       const detail = element("p", "detail");
       const vocabulary = element("p", "vocabulary");
       detail.setAttribute("aria-live", "polite");
-      const spans = view.tokens.map((token, i) => {
-        const word = element("span", view.special[i] ? "word special" : "word", data.pieces[token]);
+      const groups = grouped(view, byId("pieces").checked);
+      const names = groups.map((group) => group.map((i) => data.pieces[view.tokens[i]]).join(""));
+      const explained = new Set(view.x || []);
+      const spans = groups.map((group, g) => {
+        const word = element("span", "word", names[g]);
+        word.classList.toggle("special", !!view.special[group[0]]);
+        word.classList.toggle("explained", group.some((i) => explained.has(i)));
         for (const event of ["mouseenter", "focus"])
-          word.addEventListener(event, () => explain(layerOf(view), i));
+          word.addEventListener(event, () => explain(layerOf(view), g));
         return word;
       });
-      spans.forEach((word, i) => {
-        if (i) words.append(gap(view, i));
+      spans.forEach((word, g) => {
+        if (g) words.append(gap(view, groups[g][0]));
         words.append(word);
       });
       roving(words, [spans]);
@@ -233,11 +267,13 @@
         if (layer.l !== null) said.push("layer " + layer.l);
         if (layer.lost) said.push("lost " + Number(layer.lost.toPrecision(2)));
         parts(heading, said);
-        spans.forEach((word, i) => {
-          colour(word, layer.s[i] / STEPS);
-          word.setAttribute("aria-label", data.pieces[view.tokens[i]] + ", " + amount(layer, layer.s[i]));
+        const sums = groups.map((group) => sum(layer, group));
+        const sizes = sums.map(Math.abs);
+        const largest = Math.max(...sizes) || 1;
+        spans.forEach((word, g) => {
+          colour(word, sums[g] / largest);
+          word.setAttribute("aria-label", names[g] + ", " + amount(layer, sums[g]));
         });
-        const sizes = layer.s.map(Math.abs);
         explain(layer, sizes.indexOf(Math.max(...sizes)));
         spans.forEach((word) => word.classList.remove("giver"));
         vocabulary.hidden = !(layer.v && layer.v.length);
@@ -257,24 +293,34 @@
         }
       }
 
-      function explain(layer, i) {
+      // Of a word of several pieces the first that is decoded speaks.
+      function decodedOf(layer, group) {
+        return layer.d ? layer.d[group.find((i) => layer.d[i].length) ?? group[0]] : [];
+      }
+
+      function explain(layer, g) {
+        const group = groups[g];
         spans.forEach((word) => word.classList.remove("giver"));
-        const token = element("b", "", data.pieces[view.tokens[i]]);
-        const lines = [token, " " + amount(layer, layer.s[i])];
+        const lines = [element("b", "", names[g]), " " + amount(layer, sum(layer, group))];
         if (layer !== layerOf(view)) lines.push(" at layer " + layer.l);
-        if (layer.d && layer.d[i].length) {
+        const listed = decodedOf(layer, group);
+        if (listed.length) {
           const decoded = [];
-          for (let k = 0; k < layer.d[i].length; k += 2)
-            decoded.push(data.pieces[layer.d[i][k]] + " " + layer.d[i][k + 1] + " %");
+          for (let k = 0; k < listed.length; k += 2) decoded.push(data.pieces[listed[k]] + " " + listed[k + 1] + " %");
           lines.push("; decodes to: " + decoded.join(", "));
         }
-        if (layer.f && layer.f[i].length) {
-          const givers = [];
+        const amounts = new Map();
+        for (const i of layer.f ? group : []) {
           for (let k = 0; k < layer.f[i].length; k += 2) {
-            const giver = layer.f[i][k];
-            spans[giver].classList.add("giver");
-            givers.push(data.pieces[view.tokens[giver]] + " (" + (giver + 1) + ") " + amount(layer, layer.f[i][k + 1]));
+            const giver = groups.findIndex((other) => other.includes(layer.f[i][k]));
+            amounts.set(giver, (amounts.get(giver) || 0) + layer.f[i][k + 1]);
           }
+        }
+        if (amounts.size) {
+          const givers = [...amounts].sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])).map(([giver, steps]) => {
+            spans[giver].classList.add("giver");
+            return names[giver] + " (" + (giver + 1) + ") " + amount(layer, steps);
+          });
           lines.push("; given by: " + givers.join(", "));
         }
         detail.replaceChildren(...lines);
@@ -289,8 +335,8 @@
           const table = element("table", "map");
           const head = table.createTHead().insertRow();
           head.append(element("th", "", "layer"));
-          for (const token of view.tokens) {
-            const name = element("th", "", data.pieces[token]);
+          for (const word of names) {
+            const name = element("th", "", word);
             name.scope = "col";
             head.append(name);
           }
@@ -301,13 +347,16 @@
             const name = element("th", "", "" + layer.l);
             name.scope = "row";
             row.append(name);
-            return view.tokens.map((token, i) => {
-              const decoded = layer.d && layer.d[i].length ? data.pieces[layer.d[i][0]] : "";
+            const sums = groups.map((group) => sum(layer, group));
+            const largest = Math.max(...sums.map(Math.abs)) || 1;
+            return groups.map((group, g) => {
+              const listed = decodedOf(layer, group);
+              const decoded = listed.length ? data.pieces[listed[0]] : "";
               const cell = element("td", "", decoded);
-              colour(cell, layer.s[i] / STEPS);
-              cell.setAttribute("aria-label", data.pieces[token] + ", layer " + layer.l + ", " + amount(layer, layer.s[i]) +
+              colour(cell, sums[g] / largest);
+              cell.setAttribute("aria-label", names[g] + ", layer " + layer.l + ", " + amount(layer, sums[g]) +
                 (decoded ? ", decodes to " + decoded : ""));
-              for (const event of ["mouseenter", "focus"]) cell.addEventListener(event, () => explain(layer, i));
+              for (const event of ["mouseenter", "focus"]) cell.addEventListener(event, () => explain(layer, g));
               row.append(cell);
               return cell;
             });
@@ -323,6 +372,7 @@
 
     for (const id of ["search", "gold", "predicted", "wrong", "lowest", "highest", "order"])
       byId(id).addEventListener("input", () => { page = 0; draw(); });
+    byId("pieces").addEventListener("input", draw);
     slider.addEventListener("input", showLayer);
     const narrow = window.matchMedia("(max-width: 40rem)");
     const fold = () => { byId("filters").open = !narrow.matches; };

@@ -1,0 +1,112 @@
+"""How the default's time grows with length, layers, classes, and the number of explained scores."""
+
+import tempfile
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+import torch
+from transformers import AutoTokenizer, RobertaConfig, RobertaForSequenceClassification
+
+from allennlp_layer_saliency.dataset_readers.huggingface_classifier import InMemoryReader
+from allennlp_layer_saliency.models.huggingface_classifier import InMemoryClassifier
+from allennlp_layer_saliency.predictors import SaliencyPredictor
+from benchmarks.explainers import interpreter
+from benchmarks.models import VOCABULARY_SIZE, classifier, save_language_model, texts
+from benchmarks.timing import Row, interleaved
+
+LENGTHS = (16, 32, 64, 128, 256, 512)
+LAYERS = (4, 8, 12, 24)
+CLASSES = (2, 10, 50, 150)
+TARGETS = (1, 2, 4, 8)
+KINDS = {"decoded": "decoded-layer-saliency", "undecoded": "layer-saliency"}
+MIDPOINT = {"type": "integrated-gradients", "steps": 1, "rule": "midpoint"}
+
+
+def default(kind: str, layer: int = 1) -> Dict[str, Any]:
+    """The default, and the same without decoding."""
+    config: Dict[str, Any] = {"type": KINDS[kind]}
+    return config if kind == "decoded" else {**config, "layer": layer, "aggregation": MIDPOINT}
+
+
+def with_length(folder: str, rounds: int) -> Dict[str, Any]:
+    predictor = classifier(folder)
+    rows = {}
+    for kind in KINDS:
+        explainer = interpreter(predictor, **default(kind))
+        for length in LENGTHS:
+            lines = texts([length] * max(2, 512 // length))
+            rows[f"{kind} | {length}"] = Row(_explaining(explainer, lines), len(lines))
+    return {"shape": "texts of so many pieces", "rows": interleaved("length", rows, rounds)}
+
+
+def with_layers(_: str, rounds: int) -> Dict[str, Any]:
+    rows = {}
+    lines = texts([64] * 4)
+    with tempfile.TemporaryDirectory() as folder:
+        for layers in LAYERS:
+            path = save_language_model(Path(folder) / str(layers), layers=layers)
+            predictor = classifier(path)
+            for kind in KINDS:
+                rows[f"{kind} | {layers}"] = Row(
+                    _explaining(interpreter(predictor, **default(kind)), lines), len(lines)
+                )
+        return {
+            "shape": "4 texts of 64 pieces, models of so many layers",
+            "rows": interleaved("layers", rows, rounds),
+        }
+
+
+def with_classes(folder: str, rounds: int) -> Dict[str, Any]:
+    lines = texts([64] * 4)
+    rows = {}
+    for classes in CLASSES:
+        predictor = classifier(folder, classes=classes)
+        for kind in KINDS:
+            rows[f"{kind} | {classes}"] = Row(
+                _explaining(interpreter(predictor, **default(kind)), lines), len(lines)
+            )
+    return {
+        "shape": "4 texts of 64 pieces, so many classes",
+        "rows": interleaved("classes", rows, rounds),
+    }
+
+
+def with_targets(folder: str, rounds: int) -> Dict[str, Any]:
+    """A classifier of eight labels, so many of which it predicts."""
+    config = RobertaConfig(
+        vocab_size=VOCABULARY_SIZE,
+        max_position_embeddings=514,
+        type_vocab_size=1,
+        num_labels=max(TARGETS),
+        problem_type="multi_label_classification",
+    )
+    torch.manual_seed(0)
+    reader = InMemoryReader(AutoTokenizer.from_pretrained(folder))
+    lines = texts([64] * 4)
+    rows = {}
+    for targets in TARGETS:
+        torch.manual_seed(0)
+        model = RobertaForSequenceClassification(config).eval()
+        with torch.no_grad():
+            model.classifier.out_proj.bias.fill_(-100.0)
+            model.classifier.out_proj.bias[:targets] = 100.0
+        model.config._name_or_path = folder
+        for kind in KINDS:
+            predictor = SaliencyPredictor(InMemoryClassifier(model), reader, default(kind))
+            instances = [[reader.text_to_instance(line["sentence"])] for line in lines]
+            found = predictor.explain(instances)
+            assert all(len(one.explanation) == targets for one in found), found
+            rows[f"{kind} | {targets}"] = Row(
+                lambda predictor=predictor, instances=instances: predictor.explain(instances), len(lines)
+            )
+    return {
+        "shape": "4 texts of 64 pieces, so many labels explained of each",
+        "rows": interleaved("targets", rows, rounds),
+    }
+
+
+GROUPS = {"length": with_length, "layers": with_layers, "classes": with_classes, "targets": with_targets}
+
+
+def _explaining(explainer: Any, lines: List[Dict[str, str]]) -> Callable[[], Any]:
+    return lambda: explainer.saliency_interpret_batch_json(lines)
