@@ -25,7 +25,7 @@ MIDPOINT = {"type": "integrated-gradients", "steps": 1, "rule": "midpoint"}
 def default(kind: str, layer: int = 1) -> Dict[str, Any]:
     """The default, and the same without decoding."""
     config: Dict[str, Any] = {"type": KINDS[kind]}
-    return config if kind == "decoded" else {**config, "layer": layer, "aggregation": MIDPOINT}
+    return config if kind == "decoded" else {**config, "layer": layer, "aggregation": dict(MIDPOINT)}
 
 
 def with_length(folder: str, rounds: int) -> Dict[str, Any]:

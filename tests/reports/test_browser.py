@@ -219,7 +219,7 @@ def test_contrast(opened, browser, scheme):
 
 
 def test_print(opened, browser):
-    opened(page.to_html({"ours": [line(1, LAYERS)]}))
+    at_layer_2(opened(page.to_html({"ours": [line(1, LAYERS)]})))
     with emulated(browser, "print", "dark"):
         # On paper, whatever the screen's scheme.
         assert hexadecimal(background(found(browser, "body")[0])) == "#ffffff"
@@ -289,9 +289,7 @@ def test_filters_are_there_where_there_is_something_to_filter(opened):
         labels = found(browser, "#filters label")
         return {label.text.split()[0] for label in labels if label.is_displayed()}
 
-    assert {"Search", "True", "Predicted", "Probability", "Order"} <= shown(
-        opened(page.to_html(explanations()))
-    )
+    assert {"Search", "True", "Probability", "Order"} <= shown(opened(page.to_html(explanations())))
     assert shown(opened(page.to_html({"ours": [{**line(1), "gold_label": None, "probs": None}]}))) == set()
 
 
