@@ -26,11 +26,11 @@ def held_back() -> Iterator[None]:
     """Say nothing but errors while the block runs; if it fails, all that was held back."""
     said = io.StringIO()
     disabled = logging.root.manager.disable
-    nltk = sys.modules.get("nltk")
+    nltk: Any = sys.modules.get("nltk")
     download = getattr(nltk, "download", None)
     if download is not None:
         # It writes to the standard error that there was when NLTK was imported.
-        nltk.download = functools.partial(download, quiet=True, print_error_to=said)  # type: ignore
+        nltk.download = functools.partial(download, quiet=True, print_error_to=said)
     try:
         with redirect_stderr(said), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -42,7 +42,7 @@ def held_back() -> Iterator[None]:
     finally:
         logging.disable(disabled)
         if download is not None:
-            nltk.download = download  # type: ignore
+            nltk.download = download
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def around_import(_: ModuleType) -> Iterator[None]:
 
 
 @contextmanager
-def around_plugins(module: ModuleType) -> Iterator[None]:
+def around_plugins(module: Any) -> Iterator[None]:
     """The plugins, AllenNLP's models among them, are imported by a function of the module."""
     yield
     own: Any = module.import_plugins
@@ -64,4 +64,4 @@ def around_plugins(module: ModuleType) -> Iterator[None]:
         with held_back():
             return own()
 
-    module.import_plugins = import_plugins  # type: ignore[attr-defined]
+    module.import_plugins = import_plugins

@@ -290,7 +290,7 @@ def test_a_stopped_run_goes_on(run, tmp_path, number, status):
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     progress = tmp_path / "out" / "progress.jsonl"
-    while process.poll() is None and not progress.exists():
+    while process.poll() is None and not (progress.exists() and progress.read_text().endswith("\n")):
         time.sleep(0.01)
     process.send_signal(number)
     assert process.wait() == status
