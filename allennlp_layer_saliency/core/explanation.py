@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Optional
 
+import torch
 from torch import Tensor
 
 
@@ -49,7 +50,7 @@ class LayerExplanation:
     vocabulary_scores: Tensor
     completeness_gap: Optional[Tensor] = None
 
-    def is_finite(self) -> bool:
-        """Whether no number is NaN or infinite."""
+    def is_finite(self) -> Tensor:
+        """Whether no number is NaN or infinite; on the device, which nobody waits for. Shape: ()."""
         tensors = [value for value in vars(self).values() if isinstance(value, Tensor)]
-        return all(bool(t.isfinite().all()) for t in tensors if t.is_floating_point())
+        return torch.stack([t.isfinite().all() for t in tensors if t.is_floating_point()]).all()

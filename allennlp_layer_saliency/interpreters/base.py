@@ -264,8 +264,8 @@ class LayerInterpreter(TransformerInterpreter):
             for layer, of_layer in explained.items()
         ]
         scores = traced.scores.tolist()
-        finite = bool(traced.scores.isfinite().all())
-        finite = finite and all(one.is_finite() for of_layer in explained.values() for one in of_layer)
+        checks = [one.is_finite() for of_layer in explained.values() for one in of_layer]
+        finite = bool(torch.stack([traced.scores.isfinite().all(), *checks]).all())
         found = []
         for i, choices in enumerate(traced.choices):
             explanation = Explanation()
