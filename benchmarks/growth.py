@@ -1,10 +1,12 @@
 """How the default's time grows with length, layers, classes, and the number of explained scores."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Dict, List
 
 import torch
+from allennlp.predictors import Predictor
 from transformers import AutoTokenizer, RobertaConfig, RobertaForSequenceClassification
 
 from allennlp_layer_saliency.dataset_readers.huggingface_classifier import InMemoryReader
@@ -22,34 +24,27 @@ KINDS = {"decoded": "decoded-layer-saliency", "undecoded": "layer-saliency"}
 MIDPOINT = {"type": "integrated-gradients", "steps": 1, "rule": "midpoint"}
 
 
-def default(kind: str, layer: int = 1) -> Dict[str, Any]:
+def default(kind: str) -> Dict[str, Any]:
     """The default, and the same without decoding."""
     config: Dict[str, Any] = {"type": KINDS[kind]}
-    return config if kind == "decoded" else {**config, "layer": layer, "aggregation": dict(MIDPOINT)}
+    return config if kind == "decoded" else {**config, "layer": 1, "aggregation": dict(MIDPOINT)}
 
 
 def with_length(folder: str, rounds: int) -> Dict[str, Any]:
     predictor = classifier(folder)
-    rows = {}
-    for kind in KINDS:
-        explainer = interpreter(predictor, **default(kind))
-        for length in LENGTHS:
-            lines = texts([length] * max(2, 512 // length))
-            rows[f"{kind} | {length}"] = Row(_explaining(explainer, lines), len(lines))
+    rows: Dict[str, Row] = {}
+    for length in LENGTHS:
+        rows.update(_rows(length, predictor, texts([length] * max(2, 512 // length))))
     return {"shape": "texts of so many pieces", "rows": interleaved("length", rows, rounds)}
 
 
 def with_layers(_: str, rounds: int) -> Dict[str, Any]:
-    rows = {}
+    rows: Dict[str, Row] = {}
     lines = texts([64] * 4)
     with tempfile.TemporaryDirectory() as folder:
         for layers in LAYERS:
             path = save_language_model(Path(folder) / str(layers), layers=layers)
-            predictor = classifier(path)
-            for kind in KINDS:
-                rows[f"{kind} | {layers}"] = Row(
-                    _explaining(interpreter(predictor, **default(kind)), lines), len(lines)
-                )
+            rows.update(_rows(layers, classifier(path), lines))
         return {
             "shape": "4 texts of 64 pieces, models of so many layers",
             "rows": interleaved("layers", rows, rounds),
@@ -58,13 +53,9 @@ def with_layers(_: str, rounds: int) -> Dict[str, Any]:
 
 def with_classes(folder: str, rounds: int) -> Dict[str, Any]:
     lines = texts([64] * 4)
-    rows = {}
+    rows: Dict[str, Row] = {}
     for classes in CLASSES:
-        predictor = classifier(folder, classes=classes)
-        for kind in KINDS:
-            rows[f"{kind} | {classes}"] = Row(
-                _explaining(interpreter(predictor, **default(kind)), lines), len(lines)
-            )
+        rows.update(_rows(classes, classifier(folder, classes=classes), lines))
     return {
         "shape": "4 texts of 64 pieces, so many classes",
         "rows": interleaved("classes", rows, rounds),
@@ -96,9 +87,7 @@ def with_targets(folder: str, rounds: int) -> Dict[str, Any]:
             instances = [[reader.text_to_instance(line["sentence"])] for line in lines]
             found = predictor.explain(instances)
             assert all(len(one.explanation) == targets for one in found), found
-            rows[f"{kind} | {targets}"] = Row(
-                lambda predictor=predictor, instances=instances: predictor.explain(instances), len(lines)
-            )
+            rows[f"{kind} | {targets}"] = Row(partial(predictor.explain, instances), len(lines))
     return {
         "shape": "4 texts of 64 pieces, so many labels explained of each",
         "rows": interleaved("targets", rows, rounds),
@@ -108,5 +97,10 @@ def with_targets(folder: str, rounds: int) -> Dict[str, Any]:
 GROUPS = {"length": with_length, "layers": with_layers, "classes": with_classes, "targets": with_targets}
 
 
-def _explaining(explainer: Any, lines: List[Dict[str, str]]) -> Callable[[], Any]:
-    return lambda: explainer.saliency_interpret_batch_json(lines)
+def _rows(size: int, predictor: Predictor, lines: List[Dict[str, str]]) -> Dict[str, Row]:
+    """The default, decoded and not, on a model or texts of one size."""
+    explainers = {kind: interpreter(predictor, **default(kind)) for kind in KINDS}
+    return {
+        f"{kind} | {size}": Row(partial(explainer.saliency_interpret_batch_json, lines), len(lines))
+        for kind, explainer in explainers.items()
+    }

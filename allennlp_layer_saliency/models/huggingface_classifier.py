@@ -160,17 +160,16 @@ class HuggingFaceClassifier(Model):
         Add each instance's `label`: of one that predicts any number of labels, a list of those of a
         probability above one half; of a regression none.
         """
+        if self.problem_type == REGRESSION:
+            return output_dict
         names = self.vocab.get_index_to_token_vocabulary("labels")
         logits = output_dict["logits"]
-        labels: List[Any] = []
+        labels: List[Any]
         if self.problem_type == SINGLE_LABEL:
             labels = [names[index] for index in logits.argmax(-1).tolist()]
-        elif self.problem_type == MULTI_LABEL:
-            labels = [
-                [names[index] for index, logit in enumerate(row) if logit > 0] for row in logits.tolist()
-            ]
         else:
-            return output_dict
+            predicted = (logits > 0).tolist()
+            labels = [[names[i] for i, chosen in enumerate(row) if chosen] for row in predicted]
         return {**output_dict, "label": labels}  # type: ignore[dict-item]
 
     def get_metrics(self, reset: bool = False) -> Dict[str, float]:

@@ -22,12 +22,13 @@ def interpreter_params(interpreter: Union[str, Dict[str, Any], Params]) -> Param
     # Raises
 
     `ConfigurationError`
-        If the file does not exist or can't be read, or if there is no interpreter of that name.
+        If the file does not exist or can't be read, a setting is an object that JSON does not know, or there
+        is no interpreter of that name.
     """
     if isinstance(interpreter, Params):
         params = interpreter.duplicate()
     elif isinstance(interpreter, dict):
-        params = Params(json.loads(json.dumps(interpreter)))
+        params = Params({name: _plain(name, setting) for name, setting in interpreter.items()})
     elif interpreter.endswith((".json", ".jsonnet")):
         if not os.path.isfile(interpreter):
             registered = ", ".join(sorted(SaliencyInterpreter.list_available()))
@@ -49,6 +50,17 @@ def interpreter_params(interpreter: Union[str, Dict[str, Any], Params]) -> Param
             "file's name must end in .jsonnet or .json"
         )
     return params
+
+
+def _plain(name: str, setting: Any) -> Any:
+    """A copy, which whoever takes settings out of it may empty."""
+    try:
+        return json.loads(json.dumps(setting))
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{name} must be given as in a configuration, such as "
+            f'{{"type": ...}}; got an object of {type(setting).__name__}'
+        ) from error
 
 
 def resolved(interpreters: Dict[str, Any]) -> Dict[str, JsonDict]:

@@ -1,10 +1,8 @@
 """Classifiers of Hugging Face that are in memory, without an archive."""
 
-import json
 from contextlib import contextmanager
 from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
 
-from allennlp.common.checks import ConfigurationError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from allennlp_layer_saliency.core.capture import evaluation
@@ -51,14 +49,6 @@ def explain(
     """
     if isinstance(texts, str):
         texts = [texts]
-    for name, setting in settings.items():
-        try:
-            json.dumps(setting)
-        except TypeError as error:
-            raise ConfigurationError(
-                f"{name} must be given as in a configuration, such as "
-                f'{{"type": ...}}; got an object of {type(setting).__name__}'
-            ) from error
     with evaluation(model), _configuration_kept(model):
         reader = InMemoryReader(tokenizer, max_length)
         predictor = SaliencyPredictor(InMemoryClassifier(model), reader, {"type": interpreter, **settings})

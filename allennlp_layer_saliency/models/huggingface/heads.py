@@ -46,7 +46,7 @@ def load_lm_head(model_name: str) -> Decoder:
         return model, _missing_head_weights(model, report["missing_keys"]), report["unexpected_keys"]
 
     model, missing, unexpected = loaded(kind)
-    if missing and any(name.startswith("lm_predictions.") for name in unexpected):
+    if missing and hasattr(config, "legacy") and any(n.startswith("lm_predictions.") for n in unexpected):
         # DeBERTa's second version as its authors publish it; transformers 5 reads its head.
         config.legacy = False
         told_all = type("_ToldAll", (type(model),), {"_keys_to_ignore_on_load_unexpected": None})
