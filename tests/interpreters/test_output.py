@@ -1,5 +1,6 @@
 """Numbers of the output, as JSON has them."""
 
+import dataclasses
 import json
 import math
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allennlp_layer_saliency.interpreters.output import rounded
-from allennlp_layer_saliency.predictors import records
+from allennlp_layer_saliency.predictors import SaliencyPredictor, records
 
 
 def digits(value: float) -> int:
@@ -44,3 +45,23 @@ def test_lines_are_json_whatever_they_hold(monkeypatch, utf_8):
         line = records.written(output)
         assert json.loads(line) == output and "\n" not in line
         assert utf_8 or line.isascii()
+
+
+@pytest.mark.parametrize("field", ["scores", "lost", "source_amounts", "completeness_gap"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite_is_an_error_of_its_text_alone(predictor, monkeypatch, field, value):
+    """An interpreter's tensors are looked at together; a text whose numbers are finite is not lost."""
+    config = {"type": "layer-saliency", "layer": 1}
+    saliency = SaliencyPredictor(predictor._model, predictor._dataset_reader, config)
+    own = saliency.interpreter._explain_layer
+
+    def broken(inputs, at, layer):
+        (explanation,) = own(inputs, at, layer)
+        tensor = getattr(explanation, field).clone()
+        tensor[0] = value
+        return [dataclasses.replace(explanation, **{field: tensor})]
+
+    monkeypatch.setattr(saliency.interpreter, "_explain_layer", broken)
+    first, second = saliency.predict_batch_json([{"sentence": "a good film"}, {"sentence": "a bad film"}])
+    assert "is NaN or infinite" in first["error"] and "saliency" not in first
+    assert math.isfinite(second["saliency"]["instance_1"]["lost"])
