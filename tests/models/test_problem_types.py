@@ -83,6 +83,13 @@ def test_each_predicted_label_is_explained(multi_label):
     assert all(1 < len(line["label"]) < len(NAMES) for line in lines), "the test needs such texts"
 
 
+def test_gold_labels_are_the_models_own(multi_label):
+    ours = predictor(multi_label[1], layer=1)
+    known = ours.predict_json({"sentence": TEXTS[0], "label": ["joy", "calm"]})
+    assert known["gold_label"] == ["joy", "calm"]
+    assert "gold_label" not in ours.predict_json({"sentence": TEXTS[0], "label": ["joy", "envy"]})
+
+
 def test_where_none_is_predicted_the_most_probable_is_explained(multi_label, tmp_path):
     model = AutoModelForSequenceClassification.from_pretrained(multi_label[0])
     with torch.no_grad():
