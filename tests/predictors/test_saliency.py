@@ -471,3 +471,20 @@ def test_white_space_is_no_text(predictor, blank):
     config = {"type": "layer-saliency", "layer": 1}
     saliency = SaliencyPredictor(predictor._model, predictor._dataset_reader, config)
     assert "the text is empty" in saliency.predict_json({"sentence": blank})["error"]
+
+
+@pytest.mark.parametrize(
+    "line, hint",
+    [
+        (
+            {"premise": "a man", "hypothesis": "he"},
+            '; "inner": "textual_entailment" reads premise and hypothesis',
+        ),
+        ({"question": "who", "context": "a man"}, '; "inner": "transformer_qa" reads question and context'),
+        ({"premise": "a man"}, "it has 'premise'"),
+    ],
+)
+def test_a_line_for_another_predictor_says_for_which(predictor, line, hint):
+    config = {"type": "layer-saliency", "layer": 1}
+    saliency = SaliencyPredictor(predictor._model, predictor._dataset_reader, config)
+    assert saliency.predict_json(line)["error"].endswith(hint)
