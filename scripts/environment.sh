@@ -1,4 +1,4 @@
-# Sourced by run-example and run-tests: makes the virtual environment and activates it.
+# Sourced by run-example, run-tests and check: makes the virtual environment and activates it.
 #
 # PYTHON names the Python; otherwise the first that is found is taken: on the PATH, among pyenv's, or one
 # that uv knows or can download. Python 3.8, 3.9 and 3.10 have AllenNLP's own versions of torch and
