@@ -138,17 +138,20 @@ def _with_config(work: Callable[..., Any], args: argparse.Namespace) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Say what a person wants to know: not how everything is loaded, and no warnings of other libraries."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.WARNING)
+    # Of fonts, matplotlib logs a warning for each that a formula might have needed.
+    levels = {logging.getLogger(): logging.WARNING, logging.getLogger("matplotlib.font_manager"): logging.ERROR}
+    before = {logger: logger.level for logger in levels}
     try:
+        for logger, level in levels.items():
+            logger.setLevel(level)
         with warnings.catch_warnings():
             # Those that they give their users; ours are logged.
             for kind in (DeprecationWarning, FutureWarning, UserWarning):
                 warnings.simplefilter("ignore", kind)
             yield
     finally:
-        root.setLevel(level)
+        for logger, level in before.items():
+            logger.setLevel(level)
 
 
 def _in_words(error: Exception) -> str:

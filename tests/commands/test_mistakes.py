@@ -1,9 +1,11 @@
 """What users get wrong: one line each that names what was wanted, what came, and what to do."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 from allennlp.commands import main
@@ -135,24 +137,35 @@ def test_names_of_methods():
     assert all(method_name(name) == name for name in DEFAULTS)
 
 
-@pytest.mark.parametrize("command", ["layers", "run", "predict"])
-def test_a_command_is_quiet(tmp_path, command):
-    """As a process of its own: what it prints besides its results."""
-    config = {"archive_file": ARCHIVE, "data": {"path": "fixtures/sentences.jsonl"}}
-    if command == "run":
-        config["interpreters"] = OURS
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    arguments = ["saliency", command, str(tmp_path / "config.json"), "-s", str(tmp_path / "out")]
-    if command == "predict":
-        arguments = ["predict", ARCHIVE, "fixtures/sentences.jsonl", "--predictor", "saliency", "--silent"]
+def test_predict_is_quiet():
+    """As a process of its own; tests/test_readme.py has the other commands."""
     done = subprocess.run(
-        [sys.executable, "-m", "allennlp", *arguments],
+        [sys.executable, "-m", "allennlp", "predict", ARCHIVE, "fixtures/sentences.jsonl"]
+        + ["--predictor", "saliency", "--silent"],
         cwd=ROOT,
         env={**os.environ, "ALLENNLP_LOG_LEVEL": "WARNING", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("\n") <= (0 if command == "predict" else 5), done.stderr
-    if command != "predict":
-        assert str(tmp_path / "out") in done.stdout
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_other_libraries_are_quiet(monkeypatch, capfd, tmp_path):
+    """Where a system's fonts lack what formulas need, matplotlib logs a line for each of some twenty."""
+    from matplotlib import font_manager
+
+    def plot():
+        font_manager.fontManager.findfont(f"no such font: {sys.argv}")  # each is said once
+        warnings.warn("of a library")
+
+    logger, stream = logging.getLogger(), logging.StreamHandler()
+    monkeypatch.setattr(logger, "handlers", [stream])
+    monkeypatch.setattr("allennlp_layer_saliency.commands.saliency.page.write", lambda *_: plot())
+    for arguments, lines in (([], 0), (["--verbose"], 1)):
+        monkeypatch.setattr(sys, "argv", ["allennlp", "saliency", "report", str(tmp_path), *arguments])
+        levels = logger.level, font_manager._log.level
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            main(prog="allennlp")
+        assert capfd.readouterr().err.count("findfont") == len(warned) == lines
+        assert levels == (logger.level, font_manager._log.level)
