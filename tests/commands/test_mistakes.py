@@ -155,7 +155,8 @@ def test_other_libraries_are_quiet(monkeypatch, capfd, tmp_path):
     from matplotlib import font_manager
 
     def plot():
-        font_manager.fontManager.findfont(f"no such font: {sys.argv}")  # each is said once
+        # Each is said once.
+        font_manager.fontManager.findfont(f"no such font {len(sys.argv)}")
         warnings.warn("of a library")
 
     logger, stream = logging.getLogger(), logging.StreamHandler()
