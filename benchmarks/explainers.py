@@ -60,7 +60,8 @@ class Bare:
             predictor._dataset_reader.apply_token_indexers(instance)
             instance.index_fields(self.model.vocab)
         tokens = Batch(instances).as_tensor_dict()["tokens"]["tokens"]
-        self.ids, self.mask = tokens["token_ids"], tokens["mask"]
+        device = next(self.model.parameters()).device
+        self.ids, self.mask = tokens["token_ids"].to(device), tokens["mask"].to(device)
         self.transformer = self.model._text_field_embedder.token_embedder_tokens.transformer_model
         self.blocks = self.transformer.encoder.layer
 

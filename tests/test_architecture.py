@@ -51,7 +51,7 @@ def test_imports_go_one_way(path):
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "core").glob("*.py")), ids=lambda p: p.name)
 def test_the_core_needs_torch_only(path):
-    standard = {"contextlib", "dataclasses", "hashlib", "random", "typing"}
+    standard = {"contextlib", "dataclasses", "hashlib", "math", "random", "typing"}
     for name in imports(path):
         known = {"torch", "numpy", PACKAGE.name} | standard
         assert name.split(".")[0] in known, f"core imports {name}"

@@ -1,8 +1,8 @@
 """What CONTRIBUTING.md says works, and its rules are kept."""
 
+import math
 import re
 
-import numpy
 import pytest
 import torch
 from allennlp.predictors import Predictor
@@ -65,12 +65,12 @@ def test_the_target(documented, classifier):
 
 def test_the_metric(documented):
     ranking = [2, 0, 1]
-    log_probabilities = {
-        frozenset(): numpy.log([0.3, 0.7]),
-        frozenset([2]): numpy.log([0.6, 0.4]),
+    predictions = {
+        frozenset(): faithfulness.Prediction(math.log(0.7), 1),
+        frozenset([2]): faithfulness.Prediction(math.log(0.4), 0),
     }
-    assert set(faithfulness.perturbations(ranking, ["decision_flip"])) == set(log_probabilities)
-    outcome = faithfulness.Outcome(ranking, log_probabilities, None)
+    assert set(faithfulness.perturbations(ranking, ["decision_flip"])) == set(predictions)
+    outcome = faithfulness.Outcome(ranking, predictions, None)
     assert faithfulness.measure(outcome, ["decision_flip"]) == {"decision_flip": 1.0}
 
 

@@ -16,11 +16,12 @@ from allennlp_layer_saliency.interpreters.lm_heads import PretrainedLMHead
 from allennlp_layer_saliency.models import HuggingFaceClassifier
 from allennlp_layer_saliency.models.huggingface import (
     REGRESSION,
+    is_tagger,
     load_classifier,
     load_tokenizer,
     problem_type,
 )
-from allennlp_layer_saliency.models.huggingface_classifier import label_vocabulary
+from allennlp_layer_saliency.models.huggingface_classifier import HuggingFaceTagger, label_vocabulary
 
 # The folder of the archive with the classifier's configuration and tokenizer.
 FOLDER = "huggingface"
@@ -32,9 +33,11 @@ def make_archive(
     force: bool = False,
     max_length: Optional[int] = None,
     base: Optional[str] = None,
+    words: bool = False,
 ) -> None:
     """
-    Make an archive of a Hugging Face `AutoModelForSequenceClassification`.
+    Make an archive of a Hugging Face `AutoModelForSequenceClassification`, or of a
+    `AutoModelForTokenClassification`.
 
     # Parameters
 
@@ -49,6 +52,8 @@ def make_archive(
     base : `str`, optional
         The pretrained language model that it was fine-tuned from, whose head decodes, where the folder does
         not name it.
+    words : `bool`
+        Whether explanations are of words, and not of word pieces.
 
     # Raises
 
@@ -59,7 +64,9 @@ def make_archive(
     if os.path.exists(output) and not force:
         raise ConfigurationError(f"{output} exists; choose another name, or give --force")
     try:
-        classifier = load_classifier(model_name)
+        tagger = is_tagger(model_name)
+        made_of = HuggingFaceTagger if tagger else HuggingFaceClassifier
+        classifier = load_classifier(model_name, kind=made_of.kind)
         tokenizer = load_tokenizer(model_name)
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
@@ -67,9 +74,12 @@ def make_archive(
     reader: Dict[str, Any] = {"type": "huggingface-classifier", "model_name": FOLDER}
     if max_length is not None:
         reader["max_length"] = max_length
+    if words or tagger:
+        reader["words"] = True
     if problem_type(classifier.config) == REGRESSION:
         reader["problem_type"] = REGRESSION
-    model = {"type": "huggingface-classifier", "model_name": FOLDER, "load_weights": False}
+    name = "huggingface-tagger" if tagger else "huggingface-classifier"
+    model = {"type": name, "model_name": FOLDER, "load_weights": False}
     if base is not None:
         PretrainedLMHead(base).load(classifier, tokenizer)
     base = base or classifier.config._name_or_path
@@ -85,7 +95,7 @@ def make_archive(
         vocabulary.save_to_files(os.path.join(folder, "vocabulary"))
         # The checks are the reader's and the model's own: of the settings, and of the labels.
         DatasetReader.from_params(Params(dict(reader)), serialization_dir=folder)
-        HuggingFaceClassifier(vocabulary, FOLDER, load_weights=False, serialization_dir=folder)
+        made_of(vocabulary, FOLDER, load_weights=False, serialization_dir=folder)
         state = {f"classifier.{name}": weight for name, weight in classifier.state_dict().items()}
         torch.save(state, os.path.join(folder, "best.th"))
         with open(os.path.join(folder, CONFIG_NAME), "w") as file:

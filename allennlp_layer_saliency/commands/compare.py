@@ -13,10 +13,11 @@ from allennlp.predictors import Predictor
 from allennlp_layer_saliency.commands.experiment import Experiment, check_at_least_one
 from allennlp_layer_saliency.core import faithfulness
 from allennlp_layer_saliency.evaluation import plausibility
-from allennlp_layer_saliency.evaluation.comparison import SCORES, Comparison
+from allennlp_layer_saliency.evaluation.comparison import Comparison
 from allennlp_layer_saliency.evaluation.comparison_summary import METRICS, summary
 from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions
 from allennlp_layer_saliency.evaluation.plausibility import Rationales
+from allennlp_layer_saliency.evaluation.scored_text import KINDS
 from allennlp_layer_saliency.models.text_reader import TextReader
 from allennlp_layer_saliency.predictors.configuration import resolved
 from allennlp_layer_saliency.predictors.saliency import saliency_predictors
@@ -82,8 +83,8 @@ class CompareExperiment(Experiment):
                 f"metrics: {', '.join(plausibility.METRICS)} need `rationales`: "
                 '{ path: ..., format: "sst_trees" }'
             )
-        scores = list(SCORES) if scores is None else scores
-        _check_known("scores", scores, SCORES)
+        scores = list(KINDS) if scores is None else scores
+        _check_known("scores", scores, KINDS)
         check_at_least_one(randomisation_texts=randomisation_texts)
         self.interpreters = interpreters
         self.metrics = metrics
@@ -102,10 +103,7 @@ class CompareExperiment(Experiment):
 
     def results(self, saved: "_Saved", cuda_device: int) -> JsonDict:
         """Measure what is not saved yet, and summarise all of it."""
-        archive = self.archive(cuda_device)
-        predictors = saliency_predictors(
-            archive.model, archive.validation_dataset_reader, self.interpreters, self.inner
-        )
+        predictors = saliency_predictors(*self.model(cuda_device), self.interpreters, self.inner)
         inner: Predictor = next(iter(predictors.values())).inner
         texts = TextReader(inner, self.transformer)
         comparison = Comparison(

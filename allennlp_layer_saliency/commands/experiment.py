@@ -1,16 +1,17 @@
 """What the commands with a configuration share."""
 
-from typing import Any, Dict, Optional, Type, TypeVar, Union
+from typing import Any, Dict, Optional, Tuple, Type, TypeVar, Union
 
 from allennlp.common import FromParams, Params
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
-from allennlp.models.archival import Archive
+from allennlp.data import DatasetReader
+from allennlp.models import Model
 
 from allennlp_layer_saliency.data import Data
 from allennlp_layer_saliency.files import check_is_file
-from allennlp_layer_saliency.models.allennlp import open_archive
 from allennlp_layer_saliency.models.allennlp.settings import refuse_unknown
+from allennlp_layer_saliency.predictors.opening import open_model
 from allennlp_layer_saliency.provenance import provenance
 
 T = TypeVar("T", bound="Experiment")
@@ -23,6 +24,7 @@ class Experiment(FromParams):
     # Parameters
 
     archive_file : `str`
+        An archive, or the folder of a Hugging Face classifier.
     data : `Data`
     inner : `str` or `Dict[str, Any]`, optional
         The predictor that reads the data, as for the `saliency` predictor; left out, the model's default.
@@ -87,8 +89,9 @@ class Experiment(FromParams):
         """What the results depend on."""
         return provenance(self.archive_file, self.settings, self.seed)
 
-    def archive(self, cuda_device: int) -> Archive:
-        return open_archive(self.archive_file, cuda_device)
+    def model(self, cuda_device: int) -> Tuple[Model, DatasetReader]:
+        """The model and its reader."""
+        return open_model(self.archive_file, cuda_device)
 
 
 def check_at_least_one(**values: Optional[int]) -> None:

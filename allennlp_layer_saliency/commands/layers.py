@@ -60,9 +60,9 @@ class LayersExperiment(Experiment):
 
     def results(self, cuda_device: int) -> JsonDict:
         """The results, as layers.json has them."""
-        archive = self.archive(cuda_device)
-        predictor = inner_predictor(archive.model, archive.validation_dataset_reader, self.inner)
-        target_type(archive.model)  # refuses what can't be explained
+        model, reader = self.model(cuda_device)
+        predictor = inner_predictor(model, reader, self.inner)
+        target_type(model)  # refuses what can't be explained
         texts = TextReader(predictor, self.transformer)
         heads = {name: head.load(texts.transformer, texts.tokenizer) for name, head in self.lm_heads.items()}
         skipped = []

@@ -44,9 +44,12 @@ class SaliencyCommand(Subcommand):
             "--base",
             help="the language model it was fine-tuned from, where the folder does not say so",
         )
+        command.add_argument("--words", action="store_true", help="explain words, and not word pieces")
         command.set_defaults(
             func=_worker(
-                lambda args: make_archive(args.folder, args.output, args.force, args.max_length, args.base)
+                lambda args: make_archive(
+                    args.folder, args.output, args.force, args.max_length, args.base, args.words
+                )
             )
         )
 
@@ -139,7 +142,10 @@ def _with_config(work: Callable[..., Any], args: argparse.Namespace) -> None:
 def _quiet() -> Iterator[None]:
     """Say what a person wants to know: not how everything is loaded, and no warnings of other libraries."""
     # Of fonts, matplotlib logs a warning for each that a formula might have needed.
-    levels = {logging.getLogger(): logging.WARNING, logging.getLogger("matplotlib.font_manager"): logging.ERROR}
+    levels = {
+        logging.getLogger(): logging.WARNING,
+        logging.getLogger("matplotlib.font_manager"): logging.ERROR,
+    }
     before = {logger: logger.level for logger in levels}
     try:
         for logger, level in levels.items():

@@ -6,9 +6,8 @@ A perturbation is the set of tokens that are taken out. Whether they are masked 
 choice.
 """
 
+import math
 from typing import Callable, Dict, FrozenSet, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
-
-import numpy
 
 Perturbation = FrozenSet[int]
 
@@ -20,6 +19,27 @@ LOG_ODDS_BIN = 20
 NONE: Perturbation = frozenset()
 
 
+class Prediction(NamedTuple):
+    """
+    What a model says of an input.
+
+    # Parameters
+
+    log_probability : `float`
+        Of what is explained: the class (span, word) that is predicted for x as it is, whatever is
+        predicted now.
+    label : `int`, optional
+        The class that is predicted now; None of models that do not choose one class for an input.
+    """
+
+    log_probability: float
+    label: Optional[int] = None
+
+    @property
+    def probability(self) -> float:
+        return math.exp(self.log_probability)
+
+
 class Outcome(NamedTuple):
     """
     What a model predicts for an input x, without the tokens that a ranking puts first, and with them alone.
@@ -28,36 +48,27 @@ class Outcome(NamedTuple):
 
     ranking : `Sequence[int]`
         The tokens that can be taken out, the most important first.
-    log_probabilities : `Mapping[FrozenSet[int], numpy.ndarray]`
-        For each of `perturbations`, of each class. Shape: (classes,).
+    predictions : `Mapping[FrozenSet[int], Prediction]`
+        For each of `perturbations`.
     gold : `int`, optional
         The gold label's index.
     """
 
     ranking: Sequence[int]
-    log_probabilities: Mapping[Perturbation, numpy.ndarray]
+    predictions: Mapping[Perturbation, Prediction]
     gold: Optional[int]
 
-    @property
-    def predicted(self) -> int:
-        """The class that is predicted for x."""
-        return int(self.log_probabilities[NONE].argmax())
+    def whole(self) -> Prediction:
+        """For x as it is."""
+        return self.predictions[NONE]
 
-    def whole(self) -> numpy.ndarray:
-        """Each class' log-probability given x. Shape: (classes,)."""
-        return self.log_probabilities[NONE]
+    def without(self, share: int) -> Prediction:
+        """For x without the top `share` % of its tokens."""
+        return self.predictions[_without(self.ranking, share)]
 
-    def without(self, share: int) -> numpy.ndarray:
-        """The same for x without the top `share` % of its tokens."""
-        return self.log_probabilities[_without(self.ranking, share)]
-
-    def only(self, share: int) -> numpy.ndarray:
-        """The same for the top `share` % of the tokens alone."""
-        return self.log_probabilities[_only(self.ranking, share)]
-
-    def p(self, log_probabilities: numpy.ndarray) -> float:
-        """p: the probability of the class that is predicted for x."""
-        return float(numpy.exp(log_probabilities[self.predicted]))
+    def only(self, share: int) -> Prediction:
+        """For the top `share` % of the tokens alone."""
+        return self.predictions[_only(self.ranking, share)]
 
 
 class Metric(NamedTuple):
@@ -81,19 +92,19 @@ class Metric(NamedTuple):
 
 def comprehensiveness(of: Outcome) -> Dict[str, float]:
     """p(x) - p(x without the top k %); the mean over `BINS` (DeYoung et al., 2020)."""
-    whole = of.p(of.whole())
-    return _mean({share: whole - of.p(of.without(share)) for share in BINS})
+    whole = of.whole().probability
+    return _mean({share: whole - of.without(share).probability for share in BINS})
 
 
 def sufficiency(of: Outcome) -> Dict[str, float]:
     """p(x) - p(only the top k %); the mean over `BINS` (DeYoung et al., 2020)."""
-    whole = of.p(of.whole())
-    return _mean({share: whole - of.p(of.only(share)) for share in BINS})
+    whole = of.whole().probability
+    return _mean({share: whole - of.only(share).probability for share in BINS})
 
 
 def log_odds(of: Outcome) -> Dict[str, float]:
     """log p(x without the top 20 %) - log p(x) (Shrikumar et al., 2017)."""
-    return {"": float((of.without(LOG_ODDS_BIN) - of.whole())[of.predicted])}
+    return {"": of.without(LOG_ODDS_BIN).log_probability - of.whole().log_probability}
 
 
 def deletion_auc(of: Outcome) -> Dict[str, float]:
@@ -101,17 +112,17 @@ def deletion_auc(of: Outcome) -> Dict[str, float]:
     p(x without the top r %); the area under the curve over shares from 0 to 1 (trapezia), x itself and the
     input without any token being its ends.
     """
-    return _area(of.p(of.whole()), {share: of.p(of.without(share)) for share in RATIOS})
+    return _area(of.whole().probability, {share: of.without(share).probability for share in RATIOS})
 
 
 def insertion_auc(of: Outcome) -> Dict[str, float]:
     """p(only the top r %); the area under the curve, as of `deletion_auc`."""
-    return _area(of.p(of.without(100)), {share: of.p(of.only(share)) for share in RATIOS})
+    return _area(of.without(100).probability, {share: of.only(share).probability for share in RATIOS})
 
 
 def accuracy_after_deletion(of: Outcome) -> Dict[str, float]:
     """Whether x without the top r % is still given the gold label; the mean over `RATIOS`."""
-    return _mean({share: float(of.without(share).argmax() == of.gold) for share in RATIOS})
+    return _mean({share: float(of.without(share).label == of.gold) for share in RATIOS})
 
 
 METRICS: Dict[str, Metric] = {

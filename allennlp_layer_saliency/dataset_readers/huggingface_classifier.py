@@ -1,6 +1,6 @@
 import json
 import logging
-from typing import Any, Dict, Iterable, List, Optional, Union
+from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
 
 import torch
 from allennlp.common.checks import ConfigurationError
@@ -9,7 +9,12 @@ from allennlp.data import DatasetReader, Instance, Token
 from allennlp.data.fields import Field, LabelField, MultiLabelField, TensorField
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
-from allennlp_layer_saliency.models.allennlp import EncodedTextIndexer, special_ids
+from allennlp_layer_saliency.models.allennlp import (
+    EncodedTextIndexer,
+    EncodedWord,
+    EncodedWordsIndexer,
+    special_ids,
+)
 from allennlp_layer_saliency.models.allennlp.written_texts import WrittenTextField, spans_in
 from allennlp_layer_saliency.models.huggingface import (
     REGRESSION,
@@ -17,7 +22,7 @@ from allennlp_layer_saliency.models.huggingface import (
     in_archive,
     load_tokenizer,
 )
-from allennlp_layer_saliency.models.offsets import Span
+from allennlp_layer_saliency.models.offsets import Span, words_of
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +46,8 @@ class HuggingFaceClassifierReader(DatasetReader):
         model are an error.
     problem_type : `str`, optional
         "regression" where labels are numbers.
+    words : `bool`, optional (default = `False`)
+        Whether tokens, and so scores, are words, as `offsets.words_of` finds them, and not word pieces.
     serialization_dir : `str`, optional
         Where the archive was unpacked; AllenNLP supplies it.
 
@@ -55,6 +62,7 @@ class HuggingFaceClassifierReader(DatasetReader):
         model_name: str,
         max_length: Optional[int] = None,
         problem_type: str = SINGLE_LABEL,
+        words: bool = False,
         serialization_dir: Optional[str] = None,
         **kwargs: Any,
     ) -> None:
@@ -63,16 +71,24 @@ class HuggingFaceClassifierReader(DatasetReader):
             tokenizer = load_tokenizer(in_archive(model_name, serialization_dir))
         except ValueError as error:
             raise ConfigurationError(f"huggingface-classifier: {error}") from error
-        self._use(tokenizer, max_length, problem_type)
+        self._use(tokenizer, max_length, problem_type, words)
 
-    def _use(self, tokenizer: PreTrainedTokenizerBase, max_length: Optional[int], problem_type: str) -> None:
+    def _use(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: Optional[int],
+        problem_type: str,
+        words: bool,
+    ) -> None:
         least = tokenizer.num_special_tokens_to_add(pair=False) + 1
         if max_length is not None and (type(max_length) is not int or max_length < least):
             raise ConfigurationError(
                 f"max_length must be at least {least}, special tokens included; got {max_length!r}"
             )
         self._tokenizer = tokenizer
-        self._token_indexers = {"tokens": EncodedTextIndexer(tokenizer)}
+        indexer = EncodedWordsIndexer(tokenizer) if words else EncodedTextIndexer(tokenizer)
+        self._token_indexers = {"tokens": indexer}
+        self._words = words
         self._max_length = max_length
         self._problem_type = problem_type
         self._cut_seen = False
@@ -128,6 +144,8 @@ class HuggingFaceClassifierReader(DatasetReader):
         for token, span in zip(tokens, spans):
             if span is not None and span.start < span.end:
                 token.idx, token.idx_end = span.start, span.end
+        if self._words:
+            tokens, spans = _by_words(texts, tokens, spans)
         fields: Dict[str, Field] = {"tokens": WrittenTextField(tokens, texts, spans)}
         if label is not None:
             fields["label"] = self._label(label)
@@ -172,6 +190,33 @@ class HuggingFaceClassifierReader(DatasetReader):
                 yield self.text_to_instance(first, entry.get("hypothesis"), entry.get("label"))
 
 
+def _by_words(
+    texts: List[str], pieces: List[Token], spans: List[Optional[Span]]
+) -> Tuple[List[Token], List[Optional[Span]]]:
+    """The words that word pieces are of, and their spans."""
+    words: List[EncodedWord] = []
+    of_words: List[Span] = []
+    before: List[Token] = []
+    numbers = words_of(texts, spans)
+    for piece, span, number, previous in zip(pieces, spans, numbers, [None, *numbers]):
+        if span is None:
+            before.append(piece)
+            continue
+        if number == previous:
+            words[-1].pieces.append(piece)
+        else:
+            words.append(EncodedWord([piece], before, [], idx=span.start))
+            of_words.append(span)
+            before = []
+        whole = Span(span.text, of_words[-1].start, max(of_words[-1].end, span.end))
+        of_words[-1] = whole
+        words[-1].text = texts[whole.text][whole.start : whole.end]
+        words[-1].idx_end = whole.end
+    if words:
+        words[-1].after = before
+    return list(words), list(of_words)
+
+
 class InMemoryReader(HuggingFaceClassifierReader):
     """
     The same, around a tokenizer that is loaded.
@@ -181,6 +226,8 @@ class InMemoryReader(HuggingFaceClassifierReader):
     tokenizer : `transformers.PreTrainedTokenizerBase`
     max_length : `int`, optional
         As for `HuggingFaceClassifierReader`.
+    words : `bool`
+        As for `HuggingFaceClassifierReader`.
 
     # Raises
 
@@ -188,9 +235,14 @@ class InMemoryReader(HuggingFaceClassifierReader):
         If `max_length` has no room for a word piece.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: Optional[int] = None) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: Optional[int] = None,
+        words: bool = False,
+    ) -> None:
         DatasetReader.__init__(self)
-        self._use(tokenizer, max_length, SINGLE_LABEL)
+        self._use(tokenizer, max_length, SINGLE_LABEL, words)
 
     def advice_on_length(self, room: int) -> str:
         return f"shorten it, or cut it off: `max_length={room}`"

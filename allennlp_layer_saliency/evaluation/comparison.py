@@ -1,8 +1,7 @@
 """Interpreters and metrics on a data set: one record for each text and row."""
 
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
-import numpy
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
 
@@ -12,30 +11,13 @@ from allennlp_layer_saliency.data import Example
 from allennlp_layer_saliency.evaluation import cost, plausibility, randomisation
 from allennlp_layer_saliency.evaluation.comparison_summary import COSTS
 from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions, Tokens
+from allennlp_layer_saliency.evaluation.scored_text import KINDS, ScoredText
 from allennlp_layer_saliency.interpreters import Explained, LayerInterpreter
 from allennlp_layer_saliency.models.text_reader import TextReader
-from allennlp_layer_saliency.output_line import instance_scores
 from allennlp_layer_saliency.predictors import SaliencyPredictor
+from allennlp_layer_saliency.predictors.others import numbers_from_last
 
-SCORES = ("signed", "absolute")
-
-
-class ScoredText(NamedTuple):
-    """
-    An interpreter's scores for a text.
-
-    # Parameters
-
-    scores : `Dict[str, List[float]]`
-        By row; one score per token.
-    tokens : `List[str]`
-    offsets : `List[Optional[List[int]]]`
-        Each token's characters in the text; None for special tokens.
-    """
-
-    scores: Dict[str, List[float]]
-    tokens: List[str]
-    offsets: List[Optional[List[int]]]
+NOTHING = "the model predicts nothing in this text that could be explained"
 
 
 class Comparison:
@@ -45,16 +27,20 @@ class Comparison:
     # Parameters
 
     interpreters : `Dict[str, SaliencyPredictor]`
-        By row name. One of several layers makes a row of each, "name@layer"; one that gives signed scores
-        may be ranked by them ("name") and by their absolute values ("name (absolute)").
+        By row name. `ScoredText.of` says which rows each makes.
     perturbed : `PerturbedPredictions`
     texts : `TextReader`
     metrics : `Sequence[str]`
         Of `comparison_summary.METRICS`.
     scores : `Sequence[str]`
-        "signed", "absolute", or both.
+        Of `scored_text.KINDS`.
     rationales : `Rationales`, optional
     seed : `int`
+
+    # Raises
+
+    `ConfigurationError`
+        If a metric is for models that choose one class for an input, and this one does not.
     """
 
     def __init__(
@@ -63,7 +49,7 @@ class Comparison:
         perturbed: PerturbedPredictions,
         texts: TextReader,
         metrics: Sequence[str],
-        scores: Sequence[str] = SCORES,
+        scores: Sequence[str] = KINDS,
         rationales: Optional[plausibility.Rationales] = None,
         seed: int = 0,
     ) -> None:
@@ -77,12 +63,19 @@ class Comparison:
         self._rationales = rationales
         self._seed = seed
         self._model = texts.model
+        of_classes = {m for m, metric in faithfulness.METRICS.items() if metric.needs_gold}
+        refused = set(metrics) & {*of_classes, *plausibility.METRICS, "randomisation"}
+        if refused and not perturbed.target.one_of_several:
+            raise ConfigurationError(
+                f"metrics: {', '.join(sorted(refused))} need a model that predicts one class for an input; "
+                f"{type(self._model).__name__} does not"
+            )
 
     def records(self, examples: Sequence[Example]) -> List[JsonDict]:
         """
-        For each text and row the scores and the metrics, or the error, ready for JSON.
+        For each text, prediction and row the scores and the metrics, or the error, ready for JSON.
 
-        A text that the model itself can't read has one record, without a row.
+        A text that the model itself can't read, or predicts nothing in, has one record, without a row.
         """
         records: List[JsonDict] = []
         readable: List[Tuple[Example, Tokens]] = []
@@ -143,8 +136,8 @@ class Comparison:
                             continue
                         for row, scores in a.scores.items():
                             agreement = randomisation.agreement(
-                                [scores[token] for token in tokens],
-                                [b.scores[row][token] for token in tokens],
+                                [scores[0][token] for token in tokens],
+                                [b.scores[row][0][token] for token in tokens],
                             )
                             record = {"example": example.number, "stage": stage, "value": agreement}
                             found.setdefault(row, []).append(record)
@@ -173,22 +166,9 @@ class Comparison:
 
     def _scored(self, name: str, outcome: Explained) -> Union[ScoredText, str]:
         if not outcome.explanation:
-            return "the model predicts nothing in this text that could be explained"
-        instance = instance_scores(outcome.explanation["instance_1"])
-        entries = {f"{name}@{entry.layer}": entry for entry in instance.several} or {name: instance}
-        scores: Dict[str, List[float]] = {}
-        for row, entry in entries.items():
-            (text,) = entry.texts
-            if text.signed is None:
-                scores[row] = text.absolute
-                continue
-            if "signed" in self._scores:
-                scores[row] = text.signed
-            if "absolute" in self._scores:
-                absolute = row if "signed" not in self._scores else f"{row} (absolute)"
-                scores[absolute] = text.absolute
-        (text,) = instance.texts
-        return ScoredText(scores, text.tokens, text.offsets)
+            return NOTHING
+        interpreter = self._interpreters[name].interpreter
+        return ScoredText.of(name, outcome.explanation, self._scores, numbers_from_last(interpreter))
 
     def _measured(
         self,
@@ -198,57 +178,77 @@ class Comparison:
         costs: Dict[str, JsonDict],
     ) -> List[JsonDict]:
         rankings = {
-            row: faithfulness.ranked(scores, tokens.tokens)
+            row: [faithfulness.ranked(scores, tokens.tokens) for scores in of_row]
             for found in explained.values()
             if not isinstance(found, str)
-            for row, scores in found.scores.items()
+            for row, of_row in found.scores.items()
         }
         # Rows often agree on the tokens to take out; each perturbation runs once.
         needed = [
             perturbation
-            for ranking in rankings.values()
+            for of_row in rankings.values()
+            for ranking in of_row
             for perturbation in faithfulness.perturbations(ranking, self._faithfulness)
         ]
-        log_probabilities = self._perturbed.log_probabilities(tokens, [faithfulness.NONE, *needed])
-        whole = log_probabilities[faithfulness.NONE]
-        labels = [self._perturbed.target.label(i) or str(i) for i in range(len(whole))]
-        predicted = int(whole.argmax())
-        gold = labels.index(example.label) if example.label in labels else None
+        perturbed = self._perturbed.predictions(tokens, [faithfulness.NONE, *needed])
+        if not perturbed.choices:
+            raise ConfigurationError(NOTHING)
+        gold = self._gold(example)
+        records: List[JsonDict] = []
+        for number, (choice, predictions) in enumerate(zip(perturbed.choices, perturbed.predictions)):
+            label = choice.description["label"]
+            head = {
+                **_head(example),
+                "label": None if gold is None else example.label,
+                "predicted": label,
+                "probability": predictions[faithfulness.NONE].probability,
+            }
+            place = {k: v for k, v in choice.description.items() if k not in ("label", "kind")}
+            if place or perturbed.choices[1:]:
+                head["target"] = {"number": number + 1, **place}
+            human = self._human(example, label)
+            for name, found in explained.items():
+                if isinstance(found, str):
+                    records.append({**head, "row": name, "error": found})
+                    continue
+                for row, of_row in found.scores.items():
+                    # AllenNLP's explain all masks of a text, and the start and end of an answer, together.
+                    if len(of_row) not in (1, len(perturbed.choices)):
+                        error = f"{len(of_row)} explanations of {len(perturbed.choices)} predictions"
+                        records.append({**head, "row": row, "error": error})
+                        continue
+                    which = number if of_row[1:] else 0
+                    outcome = faithfulness.Outcome(rankings[row][which], predictions, gold)
+                    metrics = faithfulness.measure(outcome, self._faithfulness)
+                    if human is not None:
+                        metrics.update(self._plausible(of_row[which], found.offsets, *human))
+                    records.append(
+                        {
+                            **head,
+                            "row": row,
+                            "tokens": found.tokens,
+                            "offsets": found.offsets,
+                            **({"starts": found.starts} if found.starts[1:] else {}),
+                            "scores": of_row[which],
+                            "metrics": metrics,
+                            "costs": costs[name],
+                        }
+                    )
+        return records
+
+    def _gold(self, example: Example) -> Optional[int]:
+        """The gold label's index, where the model predicts one class."""
+        target = self._perturbed.target
+        gold = None
+        if target.one_of_several and example.label is not None:
+            gold = next((i for i, label in target.labels().items() if label == example.label), None)
         needs_gold = [name for name in self._faithfulness if faithfulness.METRICS[name].needs_gold]
         if gold is None and needs_gold:
             raise ConfigurationError(
-                f"{needs_gold[0]} needs a gold label, one of {', '.join(labels)}; this text has "
-                f"{example.label!r}"
+                f"{needs_gold[0]} needs a gold label, one of {', '.join(target.labels().values())}; "
+                f"this text has {example.label!r}"
             )
-        head = {
-            **_head(example),
-            "label": None if gold is None else example.label,
-            "predicted": labels[predicted],
-            "probability": float(numpy.exp(whole[predicted])),
-        }
-        human = self._human(example, labels[predicted])
-        records = []
-        for name, found in explained.items():
-            if isinstance(found, str):
-                records.append({**head, "row": name, "error": found})
-                continue
-            for row, scores in found.scores.items():
-                outcome = faithfulness.Outcome(rankings[row], log_probabilities, gold)
-                metrics = faithfulness.measure(outcome, self._faithfulness)
-                if human is not None:
-                    metrics.update(self._plausible(scores, found.offsets, *human))
-                records.append(
-                    {
-                        **head,
-                        "row": row,
-                        "tokens": found.tokens,
-                        "offsets": found.offsets,
-                        "scores": scores,
-                        "metrics": metrics,
-                        "costs": costs[name],
-                    }
-                )
-        return records
+        return gold
 
     def _human(
         self, example: Example, predicted: str

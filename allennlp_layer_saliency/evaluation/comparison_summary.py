@@ -1,6 +1,6 @@
 """Means, intervals and tests of what a comparison measured."""
 
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Set
 
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
@@ -37,7 +37,8 @@ def summary(
     # Returns
 
     `JsonDict`
-        `rows`: for each row and metric `statistics.mean`. `tests`: for each metric (without bins) and
+        `rows`: for each row and metric `statistics.mean` over texts, a text's value being the mean over its
+        predictions. `tests`: for each metric (without bins) and
         each other row `statistics.paired` over the texts that both have, with `p_holm`, corrected over
         the metric's tests. `texts`: how many have a record; `errors`: how many a row has without.
 
@@ -46,31 +47,38 @@ def summary(
     `ConfigurationError`
         If there is no row of the reference's name.
     """
-    values: Dict[str, Dict[str, Dict[int, float]]] = {}
-    errors: Dict[str, int] = {}
+    found: Dict[str, Dict[str, Dict[int, List[float]]]] = {}
+    errors: Dict[str, Set[int]] = {}
     for record in records:
         if "error" in record:
-            row = record.get("row", "all")
-            errors[row] = errors.get(row, 0) + 1
+            errors.setdefault(record.get("row", "all"), set()).add(record["example"])
             continue
-        of_row = values.setdefault(record["row"], {})
+        measured = found.setdefault(record["row"], {})
         for metric, value in {**record["metrics"], **record["costs"]}.items():
-            of_row.setdefault(metric, {})[record["example"]] = value
-    if not values:
+            measured.setdefault(metric, {}).setdefault(record["example"], []).append(value)
+    if not found:
         first = next((record["error"] for record in records if "error" in record), "no text")
         raise ConfigurationError(f"no text could be explained by any interpreter; first: {first}")
+    # Texts are independent; a text's predictions are not.
+    values: Dict[str, Dict[str, Dict[int, float]]] = {
+        row: {
+            metric: {n: sum(each) / len(each) for n, each in by_example.items()}
+            for metric, by_example in measured.items()
+        }
+        for row, measured in found.items()
+    }
     for row, at_stages in randomised.items():
         of_row = values.setdefault(row, {})
-        by_example: Dict[int, List[float]] = {}
+        at_any: Dict[int, List[float]] = {}
         for record in at_stages:
-            by_example.setdefault(record["example"], []).append(record["value"])
+            at_any.setdefault(record["example"], []).append(record["value"])
             at_stage = of_row.setdefault(f"randomisation@{record['stage']}", {})
             at_stage[record["example"]] = record["value"]
-        of_row["randomisation"] = {n: sum(v) / len(v) for n, v in by_example.items()}
+        of_row["randomisation"] = {n: sum(v) / len(v) for n, v in at_any.items()}
     if reference is not None and reference not in values:
         raise ConfigurationError(f"reference: no row {reference!r}; there are {', '.join(values)}")
     rows = {
-        row: {m: statistics.mean(list(found.values()), seed) for m, found in of_row.items()}
+        row: {m: statistics.mean(list(by_text.values()), seed) for m, by_text in of_row.items()}
         for row, of_row in values.items()
     }
     tests: List[JsonDict] = []
@@ -82,13 +90,13 @@ def summary(
                 other = values[row].get(metric, {})
                 shared = [n for n in own if n in other]
                 if row != reference and shared:
-                    found = statistics.paired([own[n] for n in shared], [other[n] for n in shared], seed)
-                    of_metric.append({"metric": metric, "row": reference, "against": row, **found})
+                    test = statistics.paired([own[n] for n in shared], [other[n] for n in shared], seed)
+                    of_metric.append({"metric": metric, "row": reference, "against": row, **test})
             corrected = statistics.holm([test["p"] for test in of_metric])
             tests.extend({**test, "p_holm": p} for test, p in zip(of_metric, corrected))
     return {
         "rows": rows,
         "tests": tests,
         "texts": len({record["example"] for record in records if "error" not in record}),
-        "errors": errors,
+        "errors": {row: len(examples) for row, examples in errors.items()},
     }

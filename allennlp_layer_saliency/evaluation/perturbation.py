@@ -1,20 +1,16 @@
-"""A classifier's predictions for an input without some of its tokens."""
+"""A model's predictions for an input without some of its tokens."""
 
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy
 import torch
 from allennlp.common.checks import ConfigurationError
 from allennlp.data import Instance, Token
+from torch import Tensor
 
 from allennlp_layer_saliency.core.capture import evaluation
-from allennlp_layer_saliency.core.faithfulness import Perturbation
-from allennlp_layer_saliency.interpreters.targets import (
-    ModelTarget,
-    MultiLabelTarget,
-    OutputTarget,
-    target_type,
-)
+from allennlp_layer_saliency.core.faithfulness import Perturbation, Prediction
+from allennlp_layer_saliency.interpreters.targets import Choice, OutputTarget, target_type
 from allennlp_layer_saliency.models.allennlp import (
     index,
     metrics_preserved,
@@ -23,6 +19,7 @@ from allennlp_layer_saliency.models.allennlp import (
     text_fields,
     with_tokens,
 )
+from allennlp_layer_saliency.models.allennlp import predictions as readable_predictions
 from allennlp_layer_saliency.models.text_reader import TextReader
 
 KINDS = ("mask", "remove")
@@ -30,7 +27,7 @@ KINDS = ("mask", "remove")
 
 class Tokens(NamedTuple):
     """
-    An input whose tokens can be taken out.
+    An input whose tokens can be taken out. The tokens of several texts are numbered one text after the other.
 
     # Parameters
 
@@ -38,13 +35,27 @@ class Tokens(NamedTuple):
         Indexed, without gold label.
     tokens : `List[int]`
         Those that can be: all but special tokens, and but words without a word piece.
-    pieces : `Dict[int, List[int]]`
-        Of each of them its word pieces' positions in the indexer's ids.
+    places : `Dict[int, Tuple[str, List[int]]]`
+        Of each of them the field, and its word pieces' positions in the indexer's ids.
     """
 
     instance: Instance
     tokens: List[int]
-    pieces: Dict[int, List[int]]
+    places: Dict[int, Tuple[str, List[int]]]
+
+
+class Perturbed(NamedTuple):
+    """
+    # Parameters
+
+    choices : `List[Choice]`
+        What is explained: the model's predictions for the input as it is.
+    predictions : `List[Dict[FrozenSet[int], Prediction]]`
+        Of each choice, under each perturbation.
+    """
+
+    choices: List[Choice]
+    predictions: List[Dict[Perturbation, Prediction]]
 
 
 class PerturbedPredictions:
@@ -74,104 +85,125 @@ class PerturbedPredictions:
                 "perturbation: the classifier's tokenizer has no mask token, and no unknown or end token, "
                 'other than the one that pads, that could stand in for it; use "remove"'
             )
-        predicted = {MultiLabelTarget: "any number of labels", OutputTarget: "a number"}
         target = target_type(texts.model)
-        if target in predicted:
+        if issubclass(target, OutputTarget):
             raise ConfigurationError(
-                f"{type(texts.model).__name__} predicts {predicted[target]}; interpreters are compared on "
-                "classifiers that choose one of several classes"
+                f"{type(texts.model).__name__} predicts a number; interpreters are compared by the "
+                "probability of what is predicted"
+            )
+        if target.of_tokens and kind == "remove":
+            raise ConfigurationError(
+                f"perturbation: {type(texts.model).__name__} predicts something of its tokens, which move "
+                'when others are removed; use "mask"'
+            )
+        if texts.reads_words and kind == "remove":
+            raise ConfigurationError(
+                'perturbation "remove" is for models that read word pieces; this one reads words: use "mask"'
             )
         self._texts = texts
         self._kind = kind
-        self.target = ModelTarget(texts.model, "logit", None, None)
+        self.target = target(texts.model, "log-probability", None, None)
 
     def tokens(self, instance: Instance) -> Tokens:
         """
         # Raises
 
         `ConfigurationError`
-            If the input is not one text that the model can read.
+            If the model can't read the input.
         """
         (prepared,) = self._texts.prepare([instance]).instances
-        if len(text_fields(prepared)) != 1:
-            raise ConfigurationError(
-                f"inputs of one text can be compared; this one has {len(text_fields(prepared))}"
-            )
+        names = list(text_fields(prepared))
         _, _, layout, inputs = self._texts.batch([prepared])
-        places = layout.texts[0].folding.places
-        pieces: Dict[int, List[int]] = {}
-        for position, special in enumerate(inputs.special[0].tolist()):
-            token = position if inputs.words is None else int(inputs.words[0, position])
-            if not special and token >= 0:
-                # Of a text alone, the rows of a folded text one after the other are the indexer's ids.
-                place = position if places is None else int(places[0, position])
-                pieces.setdefault(token, []).append(place)
-        if inputs.words is not None and self._kind == "remove":
-            raise ConfigurationError(
-                'perturbation "remove" is for models that read word pieces; this one reads words: use '
-                '"mask"'
-            )
-        return Tokens(prepared, sorted(pieces), pieces)
+        special = inputs.special[0].tolist()
+        token_of = range(len(special)) if inputs.words is None else inputs.words[0].tolist()
+        places: Dict[int, Tuple[str, List[int]]] = {}
+        for name, text in zip(names, layout.texts):
+            # Of an instance alone, the rows of a folded text one after the other are the indexer's ids.
+            folded = text.folding.places
+            in_ids = range(text.mask.size(1)) if folded is None else folded[0].tolist()
+            for position, place in enumerate(in_ids, start=text.first_position):
+                token = token_of[position]
+                if not special[position] and token >= 0:
+                    places.setdefault(token, (name, []))[1].append(place)
+        return Tokens(prepared, sorted(places), places)
 
-    def log_probabilities(
-        self, tokens: Tokens, perturbations: Iterable[Perturbation]
-    ) -> Dict[Perturbation, numpy.ndarray]:
+    def predictions(self, tokens: Tokens, perturbations: Iterable[Perturbation]) -> Perturbed:
         """
-        The log-probability of each class under each of the perturbations; each runs once.
+        What the model predicts for the input as it is, and how probable that is under each of the
+        perturbations; each runs once.
 
-        # Returns
-
-        `Dict[FrozenSet[int], numpy.ndarray]`
-            Shape of each: (classes,), float64.
+        A span of tags has the product of their probabilities; of a CRF, those of its emissions.
 
         # Raises
 
         `ConfigurationError`
-            If the model is not a classifier of texts, or gives NaN.
+            If the model's output is not as the target's, or has NaN.
         """
-        distinct = list(dict.fromkeys(perturbations))
-        perturbed = self._masked if self._kind == "mask" else self._removed
-        found = perturbed(tokens, distinct)
-        for log_probabilities in found.values():
-            if not numpy.isfinite(log_probabilities).all():
-                raise ConfigurationError("the model gives NaN or infinite probabilities")
-        return found
-
-    def _masked(self, tokens: Tokens, perturbations: List[Perturbation]) -> Dict[Perturbation, numpy.ndarray]:
         tensors = self._texts.batch([tokens.instance]).tensors
-        (name,) = text_fields(tokens.instance)
-        ids = self._texts.indexed(tensors, name)["token_ids"]
+        outputs = self._forward(tensors)
+        readable = readable_predictions(self._texts.model, self.target.public(outputs), 1)
+        (choices,) = self.target.choose(outputs, readable, [tokens.instance])
+        fixed = self.target.fixed(tensors, outputs)
+        distinct = list(dict.fromkeys(perturbations))
+        by_choice: List[Dict[Perturbation, Prediction]] = [{} for _ in choices]
+        if choices:
+            if self._kind == "mask":
+                found = self._masked(tokens, fixed, distinct, choices)
+            else:
+                found = self._removed(tokens, distinct, choices)
+            for chosen, log_probabilities, labels in found:
+                if not torch.isfinite(log_probabilities).all():
+                    raise ConfigurationError("the model gives NaN or infinite probabilities")
+                for of_choice, row in zip(by_choice, log_probabilities.tolist()):
+                    of_choice.update(zip((distinct[i] for i in chosen), map(Prediction, row, labels)))
+        return Perturbed(choices, by_choice)
 
-        def work(chosen: List[int]) -> numpy.ndarray:
-            masked = numpy.zeros((len(chosen), ids.size(1)), dtype=bool)
-            for row, i in zip(masked, chosen):
-                row[[place for token in perturbations[i] for place in tokens.pieces[token]]] = True
+    def _masked(
+        self,
+        tokens: Tokens,
+        tensors: Dict[str, Any],
+        perturbations: List[Perturbation],
+        choices: List[Choice],
+    ) -> "_Found":
+        ids = {name: self._texts.indexed(tensors, name)["token_ids"] for name in text_fields(tokens.instance)}
+
+        def work(chosen: List[int]) -> "_Rows":
+            masked = {name: numpy.zeros((len(chosen), own.size(1)), dtype=bool) for name, own in ids.items()}
+            for row, i in enumerate(chosen):
+                for token in perturbations[i]:
+                    name, places = tokens.places[token]
+                    masked[name][row, places] = True
             batch = repeated(tensors, len(chosen))
-            indexed = self._texts.indexed(batch, name)
-            indexed["token_ids"] = indexed["token_ids"].masked_fill(
-                torch.from_numpy(masked).to(ids.device), self._mask_id
-            )
-            return self._predicted(batch)
+            for name, of_text in masked.items():
+                indexed = self._texts.indexed(batch, name)
+                indexed["token_ids"] = indexed["token_ids"].masked_fill(
+                    torch.from_numpy(of_text).to(ids[name].device), self._mask_id
+                )
+            return self._predicted(batch, len(chosen), choices)
 
-        return self._in_batches(perturbations, [ids.size(1)] * len(perturbations), work)
+        length = sum(own.size(1) for own in ids.values())
+        return self._in_batches([length] * len(perturbations), work)
 
-    def _removed(
-        self, tokens: Tokens, perturbations: List[Perturbation]
-    ) -> Dict[Perturbation, numpy.ndarray]:
-        ((name, field),) = text_fields(tokens.instance).items()
+    def _removed(self, tokens: Tokens, perturbations: List[Perturbation], choices: List[Choice]) -> "_Found":
         instances, lengths = [], []
         for taken in perturbations:
-            left = [token for i, token in enumerate(field.tokens) if i not in taken]
-            left = left or [self._nothing()]
-            lengths.append(len(left))
-            instance = Instance({**tokens.instance.fields, name: with_tokens(field, left)})
+            fields, first, length = dict(tokens.instance.fields), 0, 0
+            for name, field in text_fields(tokens.instance).items():
+                left = [token for i, token in enumerate(field.tokens, start=first) if i not in taken]
+                left = left or [self._nothing()]
+                first += len(field.tokens)
+                length += len(left)
+                fields[name] = with_tokens(field, left)
+            instance = Instance(fields)
             index(self._texts.model, self._texts.dataset_reader, instance)
             instances.append(instance)
+            lengths.append(length)
 
-        def work(chosen: List[int]) -> numpy.ndarray:
-            return self._predicted(self._texts.batch([instances[i] for i in chosen]).tensors)
+        def work(chosen: List[int]) -> "_Rows":
+            tensors = self._texts.batch([instances[i] for i in chosen]).tensors
+            return self._predicted(tensors, len(chosen), choices)
 
-        return self._in_batches(perturbations, lengths, work)
+        return self._in_batches(lengths, work)
 
     def _nothing(self) -> Token:
         """What is read of a text without any token: a model needs a position."""
@@ -182,20 +214,25 @@ class PerturbedPredictions:
         (name,) = self._texts.tokenizer.convert_ids_to_tokens([self._mask_id])
         return Token(text=name, text_id=self._mask_id, type_id=0)
 
-    def _in_batches(
-        self,
-        perturbations: List[Perturbation],
-        lengths: List[int],
-        work: Callable[[List[int]], numpy.ndarray],
-    ) -> Dict[Perturbation, numpy.ndarray]:
-        found: Dict[Perturbation, numpy.ndarray] = {}
-        for chosen, predicted in self._texts.budget.run(lengths, work, self.target.equal_lengths):
-            found.update((perturbations[i], row) for i, row in zip(chosen, predicted))
-        return found
+    def _in_batches(self, lengths: List[int], work: Callable[[List[int]], "_Rows"]) -> "_Found":
+        for chosen, rows in self._texts.budget.run(lengths, work, self.target.equal_lengths):
+            yield (chosen, *rows)
 
-    def _predicted(self, tensors: Dict[str, Any]) -> numpy.ndarray:
-        """Shape: (batch, classes)."""
+    def _predicted(self, tensors: Dict[str, Any], size: int, choices: List[Choice]) -> "_Rows":
+        outputs = self._forward(tensors)
+        logits = self.target.logits(outputs).double()
+        log_probabilities = self.target.scores_of(logits, self.target.terms([choices], logits.device))
+        labels = logits[:, 0].argmax(-1).tolist() if self.target.one_of_several else [None] * size
+        return log_probabilities.cpu(), labels
+
+    def _forward(self, tensors: Dict[str, Any]) -> Dict[str, Any]:
         model = self._texts.model
         with evaluation(model), metrics_preserved(model), torch.no_grad():
-            logits = self.target.logits(model(**tensors))[:, 0]
-        return torch.log_softmax(logits.double(), dim=-1).cpu().numpy()
+            return self._texts.run(lambda: self.target.forward(tensors))
+
+
+# Log-probabilities, of shape (choices, perturbations), and the class predicted under each perturbation.
+_Rows = Tuple[Tensor, List[Optional[int]]]
+
+# Which of the perturbations, and theirs.
+_Found = Iterator[Tuple[List[int], Tensor, List[Optional[int]]]]

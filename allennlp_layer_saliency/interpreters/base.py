@@ -200,7 +200,7 @@ class LayerInterpreter(TransformerInterpreter):
             lengths,
             lambda chosen: self._explain_batch(self.texts.batch([flat[i] for i in chosen]), masked),
             self._target.equal_lengths,
-            one_by_one=self._aggregation is not None and self._aggregation.one_by_one,
+            one_by_one=self._one_by_one,
             copies=self._resumes,
         ):
             for i, result in zip(chosen, explained):
@@ -210,6 +210,11 @@ class LayerInterpreter(TransformerInterpreter):
             max((next(in_order) for _ in prepared.instances), key=_confidence)  # type: ignore
             for prepared in inputs
         ]
+
+    @property
+    def _one_by_one(self) -> bool:
+        aggregation = self._aggregation is not None and self._aggregation.one_by_one
+        return aggregation or self._target.one_by_one
 
     @property
     def _resumes(self) -> bool:

@@ -83,6 +83,7 @@ class TracedBatch:
         instances, target = self._batch.instances, self._target
         self.predictions = predictions(self._texts.model, target.public(outputs), len(instances))
         self.choices = target.choose(outputs, self.predictions, instances)
+        self._tensors = target.fixed(self._batch.tensors, outputs)
         self._terms = target.terms(self.choices, self._batch.inputs.mask.device)
         return target.scores(outputs, self._terms)
 
@@ -112,7 +113,7 @@ class TracedBatch:
         native = self._hidden_states[layer]
         in_order = self._batch.layout.separated(states, [native[run] for run in self._runs])
         runs = [in_order[self._runs.index(run)] for run in range(len(native))]
-        tensors = repeated(self._batch.tensors, copies)
+        tensors = repeated(self._tensors, copies)
         with metrics_preserved(self._texts.model):
             scores, found = resume(
                 self._texts.model,

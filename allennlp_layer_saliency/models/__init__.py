@@ -1,3 +1,3 @@
-from allennlp_layer_saliency.models.huggingface_classifier import HuggingFaceClassifier
+from allennlp_layer_saliency.models.huggingface_classifier import HuggingFaceClassifier, HuggingFaceTagger
 
-__all__ = ["HuggingFaceClassifier"]
+__all__ = ["HuggingFaceClassifier", "HuggingFaceTagger"]

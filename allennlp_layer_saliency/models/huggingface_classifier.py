@@ -64,6 +64,7 @@ class HuggingFaceClassifier(Model):
     """
 
     default_predictor = "text_classifier"
+    kind = "sequence classifier"
     # A buffer that some versions of transformers save and others don't.
     authorized_missing_keys = [r"position_ids$"]
 
@@ -78,7 +79,7 @@ class HuggingFaceClassifier(Model):
     ) -> None:
         super().__init__(vocab, serialization_dir=serialization_dir, **kwargs)
         try:
-            classifier = load_classifier(model_name, serialization_dir, load_weights)
+            classifier = load_classifier(model_name, serialization_dir, load_weights, self.kind)
         except ValueError as error:
             raise ConfigurationError(f"huggingface-classifier: {error}") from error
         if base_model is not None:
@@ -118,19 +119,7 @@ class HuggingFaceClassifier(Model):
             which is transformers' own for the problem. Where any number of labels may be predicted, a label
             is an index for each text, and the loss that label's alone, or a row of zeros and ones.
         """
-        (indexed,) = tokens.values()
-        inputs = {"input_ids": indexed["token_ids"], "attention_mask": indexed["mask"].long()}
-        if self._takes_token_types:
-            inputs["token_type_ids"] = indexed["type_ids"]
-        if self.equal_lengths and not indexed["mask"].all():
-            lengths = indexed["mask"].sum(1).tolist()
-            rows = [
-                {name: tensor[i : i + 1, :length] for name, tensor in inputs.items()}
-                for i, length in enumerate(lengths)
-            ]
-            logits = torch.cat([self.classifier(**row).logits for row in rows])
-        else:
-            logits = self.classifier(**inputs).logits
+        logits = self._logits(tokens)
         outputs = {"logits": logits}
         if self.problem_type == SINGLE_LABEL:
             outputs["probs"] = torch.softmax(logits, dim=-1)
@@ -144,6 +133,27 @@ class HuggingFaceClassifier(Model):
                     label if self.problem_type == SINGLE_LABEL else label.view_as(logits),
                 )
         return outputs
+
+    def _logits(self, tokens: TextFieldTensors) -> torch.Tensor:
+        """The classifier's own. Shape: (batch, labels), or (batch, word pieces, labels)."""
+        (indexed,) = tokens.values()
+        # Of words there is a mask of their own.
+        mask = indexed.get("wordpiece_mask", indexed["mask"])
+        inputs = {"input_ids": indexed["token_ids"], "attention_mask": mask.long()}
+        if self._takes_token_types:
+            inputs["token_type_ids"] = indexed["type_ids"]
+        if self.equal_lengths and not mask.all():
+            lengths = mask.sum(1).tolist()
+            rows = [
+                {name: tensor[i : i + 1, :length] for name, tensor in inputs.items()}
+                for i, length in enumerate(lengths)
+            ]
+            of_rows = [self.classifier(**row).logits for row in rows]
+            if of_rows[0].dim() == 3:
+                padded = torch.nn.utils.rnn.pad_sequence([row[0] for row in of_rows], batch_first=True)
+                return functional.pad(padded, (0, 0, 0, mask.size(1) - padded.size(1)))
+            return torch.cat(of_rows)
+        return self.classifier(**inputs).logits
 
     def _loss(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         if self.problem_type == SINGLE_LABEL:
@@ -177,29 +187,81 @@ class HuggingFaceClassifier(Model):
         return found if isinstance(found, dict) else {"accuracy": found}
 
 
-class InMemoryClassifier(HuggingFaceClassifier):
+@Model.register("huggingface-tagger")
+class HuggingFaceTagger(HuggingFaceClassifier):
     """
-    The same, around a sequence classifier that is loaded. Its configuration is made ready for explaining.
+    A `AutoModelForTokenClassification` of Hugging Face, as it is. A word has the tag of its first word piece.
+
+    `allennlp saliency archive` makes an archive with it from a folder.
+
+    Registered as a `Model` with name "huggingface-tagger".
 
     # Parameters
 
-    classifier : `transformers.PreTrainedModel`
+    **kwargs
+        As for `HuggingFaceClassifier`.
+    """
+
+    kind = "token classifier"
+    label_namespace = "labels"
+
+    def forward(  # type: ignore[override]
+        self, tokens: TextFieldTensors, metadata: Optional[List[Dict[str, Any]]] = None
+    ) -> Dict[str, torch.Tensor]:
+        """
+        # Returns
+
+        `Dict[str, torch.Tensor]`
+            `logits` and `class_probabilities` of shape (batch, words, labels).
+        """
+        (indexed,) = tokens.values()
+        if "offsets" not in indexed:
+            raise ConfigurationError('huggingface-tagger: the dataset reader must have "words": true')
+        # Of padding too there must be a piece.
+        first = indexed["offsets"][..., 0].clamp(min=0)
+        of_pieces = self._logits(tokens)
+        logits = of_pieces.gather(1, first.unsqueeze(-1).expand(-1, -1, of_pieces.size(-1)))
+        return {"logits": logits, "class_probabilities": torch.softmax(logits, dim=-1)}
+
+    def make_output_human_readable(self, output_dict: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
+        """Add each instance's `tags`, one for each word."""
+        names = self.vocab.get_index_to_token_vocabulary("labels")
+        tags = [[names[index] for index in row] for row in output_dict["logits"].argmax(-1).tolist()]
+        return {**output_dict, "tags": tags}  # type: ignore[dict-item]
+
+
+def in_memory(classifier: PreTrainedModel) -> HuggingFaceClassifier:
+    """
+    A loaded sequence or token classifier as a model of AllenNLP's. Its configuration is made ready for
+    explaining.
 
     # Raises
 
     `ConfigurationError`
-        If it is not a sequence classifier, or two of its labels have the same name.
+        If it is not such a classifier, or two of its labels have the same name.
     """
+    name = type(classifier).__name__
+    wrapped = _IN_MEMORY.get(name[name.index("For") :] if "For" in name else "")
+    if wrapped is None:
+        raise ConfigurationError(f"a sequence or token classifier is wanted; this is a {name}")
+    return wrapped(classifier)
 
+
+class _InMemory(HuggingFaceClassifier):
     def __init__(self, classifier: PreTrainedModel) -> None:
-        name = type(classifier).__name__
-        if not name.endswith("ForSequenceClassification"):
-            raise ConfigurationError(f"a sequence classifier is wanted; this is a {name}")
         Model.__init__(self, label_vocabulary(classifier.config))
+        name = type(classifier).__name__
         try:
             self._use(usable(classifier, name), name)
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
+
+
+class _InMemoryTagger(_InMemory, HuggingFaceTagger):
+    pass
+
+
+_IN_MEMORY = {"ForSequenceClassification": _InMemory, "ForTokenClassification": _InMemoryTagger}
 
 
 def label_vocabulary(config: PretrainedConfig) -> Vocabulary:

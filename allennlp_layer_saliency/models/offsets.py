@@ -8,6 +8,7 @@ form, character by character; where they differ, the cheapest edit of a window o
 
 import re
 import unicodedata
+from bisect import bisect_left, bisect_right
 from functools import lru_cache
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
@@ -23,6 +24,15 @@ _CUT_OFF = 3
 # How many characters of the tokens and of the text an edit looks at. Half of it is kept, so that what
 # follows has its say.
 _WINDOW, _READ = 48, 96
+# Thai and Lao, Burmese, Khmer, Japanese, Chinese.
+_UNSPACED = (
+    ("\u0e00", "\u0eff"),
+    ("\u1000", "\u109f"),
+    ("\u1780", "\u17ff"),
+    ("\u3040", "\u30ff"),
+    ("\u3400", "\u9fff"),
+    ("\uf900", "\ufaff"),
+)
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
@@ -97,6 +107,57 @@ def aligned(
             span = Span(before.text, before.end, before.end)
         spans.append(span)
     return spans, cost
+
+
+def words_of(texts: Sequence[str], spans: Sequence[Optional[Span]]) -> List[Optional[int]]:
+    """
+    Which word each token is of, counted over all texts; None for tokens without a span.
+
+    Words are runs of letters and digits, marks of punctuation, and characters of scripts that write no
+    spaces. A token that is of two words makes them one; one of white space is of the word behind it.
+    """
+    starts = [_word_starts(text) for text in texts]
+    words: List[Optional[int]] = []
+    count, text, last = -1, -1, -1
+    for i, span in enumerate(spans):
+        if span is None:
+            words.append(None)
+            continue
+        own = texts[span.text][span.start : span.end]
+        of_text = starts[span.text]
+        if own.strip():
+            first_place = span.start + len(own) - len(own.lstrip())
+            first = bisect_right(of_text, first_place) - 1
+            end = bisect_right(of_text, span.start + len(own.rstrip()) - 1) - 1
+        else:
+            first = end = min(bisect_left(of_text, span.end), len(of_text) - 1)
+        if i == 0 or spans[i - 1] is None or span.text != text or first > last:
+            count += 1
+        text, last = span.text, end
+        words.append(count)
+    return words
+
+
+@lru_cache(maxsize=64)
+def _word_starts(text: str) -> List[int]:
+    starts: List[int] = []
+    inside = False  # a word of letters and digits
+    for i, character in enumerate(text):
+        if character.isspace():
+            inside = False
+        elif unicodedata.category(character)[0] == "M" and i and not text[i - 1].isspace():
+            pass  # an accent, or a vowel of the letter before
+        elif character in "'’" and inside and text[i + 1 : i + 2].isalnum():
+            pass
+        elif character.isalnum() or character == "_":
+            unspaced = any(low <= character <= high for low, high in _UNSPACED)
+            if not inside or unspaced:
+                starts.append(i)
+            inside = not unspaced
+        else:
+            starts.append(i)
+            inside = False
+    return starts
 
 
 @lru_cache(maxsize=4096)

@@ -17,6 +17,7 @@ import torch
 from allennlp.common.checks import ConfigurationError
 from allennlp.data import Instance
 from allennlp.data.fields import MetadataField, TextField
+from allennlp.data.token_indexers import PretrainedTransformerMismatchedIndexer
 from allennlp.models import Model
 from allennlp.predictors import Predictor
 from torch import Tensor
@@ -117,6 +118,8 @@ class TextReader:
         Of the tokenizer's special tokens, the unknown token not among them.
     mask_id : `int`, optional
         What stands for a masked word piece; None if the tokenizer has nothing that could.
+    reads_words : `bool`
+        Whether the tokens of the texts are words, each of several word pieces.
     equal_lengths : `bool`
         Whether the model gives a text other outputs when it is padded.
     budget : `TokenBudget`
@@ -151,6 +154,7 @@ class TextReader:
         self.tokenizer = tokenizer_of(self._indexer)
         self.special_ids = special_ids(self.tokenizer)
         self.mask_id = stand_in_id(self.tokenizer)
+        self.reads_words = isinstance(self._indexer, PretrainedTransformerMismatchedIndexer)
         self.equal_lengths = getattr(self.model, "equal_lengths", False)
         self._by_layers_alone = reads_by_layers_alone(self.model)
 

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from allennlp_layer_saliency.core.capture import evaluation
 from allennlp_layer_saliency.dataset_readers.huggingface_classifier import InMemoryReader
 from allennlp_layer_saliency.display import Explanation
-from allennlp_layer_saliency.models.huggingface_classifier import InMemoryClassifier
+from allennlp_layer_saliency.models.huggingface_classifier import HuggingFaceTagger, in_memory
 from allennlp_layer_saliency.predictors.saliency import SaliencyPredictor
 
 
@@ -18,6 +18,7 @@ def explain(
     texts: Sequence[Union[str, Tuple[str, str]]],
     interpreter: str = "decoded-layer-saliency",
     max_length: Optional[int] = None,
+    words: bool = False,
     **settings: Any,
 ) -> List[Explanation]:
     """
@@ -26,7 +27,7 @@ def explain(
     # Parameters
 
     model : `transformers.PreTrainedModel`
-        A sequence classifier, such as `AutoModelForSequenceClassification` loads, on any device.
+        A sequence or token classifier, such as `AutoModelForSequenceClassification` loads, on any device.
     tokenizer : `transformers.PreTrainedTokenizerBase`
     texts : `Sequence[Union[str, Tuple[str, str]]]`
         Texts or pairs of texts.
@@ -34,6 +35,8 @@ def explain(
         Any registered interpreter's name.
     max_length : `int`, optional
         Longer texts are cut off to this many word pieces. Left out, texts longer than the model are an error.
+    words : `bool`, optional (default = `False`)
+        Whether scores are of words, and not of word pieces. Those of a token classifier's spans always are.
     **settings
         The interpreter's, as in its configuration: `layer=3`, `lm_head={"type": "tied-embeddings"}`, ...
 
@@ -50,8 +53,9 @@ def explain(
     if isinstance(texts, str):
         texts = [texts]
     with evaluation(model), _configuration_kept(model):
-        reader = InMemoryReader(tokenizer, max_length)
-        predictor = SaliencyPredictor(InMemoryClassifier(model), reader, {"type": interpreter, **settings})
+        wrapped = in_memory(model)
+        reader = InMemoryReader(tokenizer, max_length, words or isinstance(wrapped, HuggingFaceTagger))
+        predictor = SaliencyPredictor(wrapped, reader, {"type": interpreter, **settings})
         pairs = [(text,) if isinstance(text, str) else tuple(text) for text in texts]
         outcomes = predictor.explain([[reader.text_to_instance(*pair)] for pair in pairs])
     for outcome in outcomes:

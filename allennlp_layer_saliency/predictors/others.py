@@ -30,8 +30,10 @@ from allennlp_layer_saliency.models.allennlp import (
 from allennlp_layer_saliency.models.huggingface import is_own_hook
 from allennlp_layer_saliency.predictors.labelled import labelled
 
-# They number the texts of an instance from the last one.
-_REVERSED = (IntegratedGradient, SimpleGradient, SmoothGradient)
+
+def numbers_from_last(interpreter: SaliencyInterpreter) -> bool:
+    """Whether an interpreter numbers the texts of an instance from the last one, as AllenNLP's do."""
+    return isinstance(interpreter, (IntegratedGradient, SimpleGradient, SmoothGradient))
 
 
 def explained_by_other(
@@ -72,7 +74,7 @@ def explained_by_other(
             if key.startswith("grad_input_") and all(map(math.isnan, scores)):
                 entry[key] = [0.0] * len(scores)
         in_order = list(fields.values())
-        if isinstance(interpreter, _REVERSED):
+        if numbers_from_last(interpreter):
             in_order.reverse()
         for number, field in enumerate(in_order, start=1):
             scores = entry.get(f"grad_input_{number}", [])

@@ -100,7 +100,7 @@ def _of_folder(folder: str) -> str:
         notes = [
             f"{layers['texts']:,} texts; ± half the 95 % bootstrap interval",
             f'layer: "auto" stands for {layers["chosen"]}',
-            *_made_of(layers),
+            *_made_of(layers, "layers"),
         ]
         figure = layers_table.figure(layers)
         return _rendered(title, notes, tables, {} if figure is None else {"coherence over layers": figure})
@@ -115,7 +115,7 @@ def _of_folder(folder: str) -> str:
         ]
         examples = os.path.join(folder, "examples.jsonl")
         data = compact(of_comparison(list(read(examples)))) if os.path.exists(examples) else None
-        notes = [comparison_tables.note(compared), *_made_of(compared)]
+        notes = [comparison_tables.note(compared), *_made_of(compared, "compare")]
         return _rendered(title, notes, tables, comparison_tables.figures(compared) or {}, data)
     if os.path.exists(os.path.join(folder, MANIFEST)):
         return _of_run(folder, title)
@@ -127,7 +127,7 @@ def _of_folder(folder: str) -> str:
 
 def _of_run(folder: str, title: str) -> str:
     files: Dict[str, List[Text]] = {}
-    notes = _made_of(_results(os.path.join(folder, MANIFEST)) or {})
+    notes = _made_of(_results(os.path.join(folder, MANIFEST)) or {}, "run")
     for name, lines in read_run(folder).items():
         files[name] = [Text(n, line) for n, line in enumerate(islice(lines, TEXTS), start=1)]
         if next(lines, None) is not None:
@@ -135,12 +135,15 @@ def _of_run(folder: str, title: str) -> str:
     return _rendered(title, notes, data=compact(files))
 
 
-def _made_of(results: JsonDict) -> List[str]:
-    """The model, the data and the settings that results were made with, in words."""
+def _made_of(results: JsonDict, command: str) -> List[str]:
+    """The command, the model, the data and the settings that results were made with, in words."""
     model, config = results.get("model"), results.get("config")
     if not isinstance(model, dict) or not isinstance(config, dict):
         return []
-    said = [f"model: {model.get('archive_file')} (SHA-256 {str(model.get('sha256'))[:12]})"]
+    said = [
+        f"allennlp saliency {command}",
+        f"model: {model.get('archive_file')} (SHA-256 {str(model.get('sha256'))[:12]})",
+    ]
     data = config.get("data")
     if isinstance(data, dict):
         said.append(f"texts: {data.get('path')}")
@@ -214,4 +217,5 @@ def write(paths: List[str], output: str, force: bool = False) -> None:
     text = page(paths)
     with open(output, "w", encoding="utf-8") as file:
         file.write(text)
-    print(f"{output}: {len(text.encode()) / 1e6:,.1f} MB")
+    size = len(text.encode())
+    print(f"{output}: {size / 1e6:,.1f} MB" if size >= 1e6 else f"{output}: {size / 1e3:,.0f} kB")

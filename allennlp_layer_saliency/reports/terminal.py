@@ -8,7 +8,7 @@ wrote:
 import argparse
 import os
 import re
-from typing import Dict, Iterator, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
@@ -65,10 +65,9 @@ def _heading(line: OutputLine, entry: InstanceScores) -> Text:
 
 
 def _best_tokens(entry: InstanceScores) -> Text:
-    sign = "+" if entry.signed else ""
     pieces = [piece for text in entry.texts for piece in shown_pieces(text)]
     pieces.sort(key=lambda piece: -abs(piece.score))
-    listed = ", ".join(f"{piece.text} {piece.score:{sign}.2f}" for piece in pieces[:SHOWN])
+    listed = _listed([(piece.text, piece.score) for piece in pieces[:SHOWN]], "+" if entry.signed else "")
     return Text(f"  most salient tokens: {listed}")
 
 
@@ -92,8 +91,14 @@ def _evidence(entry: InstanceScores) -> Iterator[Text]:
         f"{plain(item['token'])} {item['probability']:.0%}" for item in giver.decoded[position][:SHOWN]
     )
     yield Text(f"  most salient position: {position} ({name}), decodes to: {decoded}")
-    words = ", ".join(f"{plain(item['token'])} {item['score']:+.2f}" for item in entry.vocabulary[:SHOWN])
+    words = _listed([(plain(item["token"]), item["score"]) for item in entry.vocabulary[:SHOWN]], "+")
     yield Text(f"  most salient words of the vocabulary: {words}")
+
+
+def _listed(scored: List[Tuple[str, float]], sign: str) -> str:
+    """Words with their scores; those that two decimals would make zeros, as powers of ten."""
+    form = ".2f" if any(abs(score) >= 0.01 for _, score in scored) else ".1e"
+    return ", ".join(f"{word} {score:{sign}{form}}" for word, score in scored)
 
 
 def main() -> None:

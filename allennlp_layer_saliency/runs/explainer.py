@@ -10,8 +10,9 @@ from allennlp.data import Instance
 from allennlp_layer_saliency.core.paths import global_numbers_of
 from allennlp_layer_saliency.data import Input
 from allennlp_layer_saliency.interpreters import LayerInterpreter
-from allennlp_layer_saliency.models.allennlp import metadata_id, open_archive
+from allennlp_layer_saliency.models.allennlp import metadata_id
 from allennlp_layer_saliency.predictors import SaliencyPredictor
+from allennlp_layer_saliency.predictors.opening import open_model
 from allennlp_layer_saliency.predictors.records import error_record, written
 from allennlp_layer_saliency.predictors.saliency import saliency_predictors
 
@@ -81,11 +82,9 @@ class Explainer:
         for package in settings.packages:
             import_module_and_submodules(package)
         torch.set_num_threads(settings.threads)
-        archive = open_archive(settings.archive_file, cuda_device)
+        model, reader = open_model(settings.archive_file, cuda_device)
         self._seed = settings.seed
-        self._predictors = saliency_predictors(
-            archive.model, archive.validation_dataset_reader, settings.interpreters, settings.inner
-        )
+        self._predictors = saliency_predictors(model, reader, settings.interpreters, settings.inner)
 
     def explain(self, inputs: Sequence[Input]) -> Outputs:
         """The outputs in the inputs' order; an input that can't be explained has an error record."""

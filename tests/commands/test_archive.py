@@ -34,11 +34,12 @@ CLASSES = {
 LABELS = {0: "negative", 1: "positive", 2: "<b>mixed</b>"}
 
 
-def save_classifier(model_type, folder, **config):
+def save_classifier(model_type, folder, what="ForSequenceClassification", **config):
     lm = language_model(model_type, folder / "lm")
     config = config or {"num_labels": 3, "id2label": LABELS}
     torch.manual_seed(0)
-    classifier = getattr(transformers, CLASSES[model_type]).from_pretrained(lm, **config)
+    name = CLASSES[model_type].replace("ForSequenceClassification", what)
+    classifier = getattr(transformers, name).from_pretrained(lm, **config)
     reseed_weights(classifier, 4)
     classifier.save_pretrained(folder / "classifier")
     AutoTokenizer.from_pretrained(lm).save_pretrained(folder / "classifier")

@@ -157,7 +157,7 @@ def test_other_libraries_are_quiet(monkeypatch, capfd, tmp_path):
     def plot():
         # Each is said once.
         font_manager.fontManager.findfont(f"no such font {len(sys.argv)}")
-        warnings.warn("of a library")
+        warnings.warn("of a library", stacklevel=1)
 
     logger, stream = logging.getLogger(), logging.StreamHandler()
     monkeypatch.setattr(logger, "handlers", [stream])

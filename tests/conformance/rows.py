@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
+import allennlp_models.coref
 import allennlp_models.rc
 import allennlp_models.tagging  # noqa: F401
 import spacy
@@ -289,6 +290,10 @@ def one_field(folder: Path) -> Built:
     return build_predictor(path, reader=reader, predictor="textual_entailment"), PAIRS
 
 
+def _layer(size: int, out: int, activation: str = "tanh") -> Dict[str, Any]:
+    return {"input_dim": size, "num_layers": 1, "hidden_dims": out, "activations": activation}
+
+
 def two_fields(as_words: bool) -> Callable[[Path], Built]:
     def build(folder: Path) -> Built:
         path = save_bert(folder)
@@ -306,21 +311,13 @@ def two_fields(as_words: bool) -> Callable[[Path], Built]:
             "token_indexers": {"tokens": indexer},
         }
 
-        def layer(size: int, out: int, activation: str = "tanh") -> Dict[str, Any]:
-            return {
-                "input_dim": size,
-                "num_layers": 1,
-                "hidden_dims": out,
-                "activations": activation,
-            }
-
         model = {
             "type": "decomposable_attention",
             "text_field_embedder": {"token_embedders": {"tokens": indexer}},
-            "attend_feedforward": layer(HIDDEN_SIZE, 8),
+            "attend_feedforward": _layer(HIDDEN_SIZE, 8),
             "matrix_attention": {"type": "dot_product"},
-            "compare_feedforward": layer(2 * HIDDEN_SIZE, 8),
-            "aggregate_feedforward": layer(16, 3, "linear"),
+            "compare_feedforward": _layer(2 * HIDDEN_SIZE, 8),
+            "aggregate_feedforward": _layer(16, 3, "linear"),
         }
         return (
             build_predictor(path, reader=reader, model=model, predictor="textual_entailment"),
@@ -376,6 +373,44 @@ def question_answering(folder: Path) -> Built:
         {"question": "very bad", "context": "good"},
     ]
     return build_predictor(path, reader=reader, model=model, predictor="transformer_qa"), lines
+
+
+def coreference(folder: Path) -> Built:
+    language = spacy.blank("en")
+    language.add_pipe("sentencizer")
+    language.to_disk(folder / "spacy")
+    path = save_bert(folder)
+    reader = {"type": "coref", "max_span_width": 3, "token_indexers": {"tokens": _mismatched(path)}}
+    # A span is its ends, the words in it, and its width.
+    features = 4
+    span = 3 * HIDDEN_SIZE + features
+    model = {
+        "type": "coref",
+        "text_field_embedder": {"token_embedders": {"tokens": _mismatched(path)}},
+        "context_layer": {"type": "pass_through", "input_dim": HIDDEN_SIZE},
+        "mention_feedforward": _layer(span, 8),
+        "antecedent_feedforward": _layer(3 * span + features, 8),
+        "feature_size": features,
+        "max_span_width": 3,
+        "spans_per_word": 0.5,
+        # Fewer than there are spans, so that the scores decide which.
+        "max_antecedents": 2,
+        "coarse_to_fine": True,
+        "inference_order": 2,
+    }
+    lines = [
+        {"document": "the film is slow . it is a bad film , and it is so bad that the actors hurt ."},
+        {"document": "the actors are good . it is good ."},
+        {"document": "the journey is charming . it is slow and the film is bad , so it hurts ."},
+    ]
+    predictor = build_predictor(
+        path,
+        reader=reader,
+        model=model,
+        predictor="coreference_resolution",
+        predictor_arguments={"language": str(folder / "spacy")},
+    )
+    return predictor, lines
 
 
 def masked_words(folder: Path) -> Built:
@@ -574,6 +609,13 @@ ROWS: List[Row] = [
         "`transformer_qa`",
         "`instance_1` start, `instance_2` end of the best window's answer",
         question_answering,
+    ),
+    Row(
+        "Predictors",
+        "`coreference_resolution`: `coref`",
+        "each link of a mention to its antecedent",
+        coreference,
+        tokens="words",
     ),
     Row("Predictors", "`masked_language_model`", "an instance for each mask", masked_words),
     Row("Predictors", "`next_token_lm`", "", next_word),

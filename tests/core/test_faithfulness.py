@@ -23,8 +23,12 @@ def bag_of_words(weights, bias=0.0):
 
 
 def measured(ranking, model, metrics=ALL, gold=1):
-    needed = set(f.perturbations(ranking, metrics))
-    return f.measure(f.Outcome(ranking, {taken: model(taken) for taken in needed}, gold), metrics)
+    explained = int(model(frozenset()).argmax())
+    predictions = {
+        taken: f.Prediction(float(model(taken)[explained]), int(model(taken).argmax()))
+        for taken in f.perturbations(ranking, metrics)
+    }
+    return f.measure(f.Outcome(ranking, predictions, gold), metrics)
 
 
 def test_ranking():

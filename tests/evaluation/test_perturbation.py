@@ -31,6 +31,20 @@ def by_hand(predictor, ids):
         return torch.log_softmax(model({"tokens": tokens})["logits"][0].double(), 0).numpy()
 
 
+def log_probabilities(texts, tokens, sets):
+    """Of the one class that is explained."""
+    (found,) = texts.predictions(tokens, sets).predictions
+    return {taken: prediction.log_probability for taken, prediction in found.items()}
+
+
+def explained_as(texts, tokens, other):
+    """The log-probability, given another text, of what is predicted for the first."""
+    (choice,) = texts.predictions(tokens, []).choices
+    tensors = texts._texts.batch([other.instance]).tensors
+    _, log_probabilities, _ = next(texts._masked(other, tensors, [frozenset()], [choice]))
+    return log_probabilities.item()
+
+
 SETS = [frozenset(), frozenset({1}), frozenset({2, 4}), frozenset({1, 2, 3, 4})]
 
 
@@ -44,15 +58,17 @@ def test_against_ids_by_hand(predictor, kind, max_pieces):
     tokens = texts.tokens(predictor._json_to_instance({"sentence": sentence}))
     ids = tokenizer(sentence)["input_ids"]
     assert tokens.tokens == list(range(1, len(ids) - 1))
-    found = texts.log_probabilities(tokens, [*SETS, SETS[1]])
+    (choice,), (found,) = texts.predictions(tokens, [*SETS, SETS[1]])
     assert set(found) == set(SETS)
-    for taken, log_probabilities in found.items():
+    assert choice.classes == [by_hand(predictor, ids).argmax()]
+    for taken, prediction in found.items():
         if kind == "mask":
             left = [tokenizer.mask_token_id if i in taken else t for i, t in enumerate(ids)]
         else:
             left = [t for i, t in enumerate(ids) if i not in taken]
-        assert log_probabilities == pytest.approx(by_hand(predictor, left), abs=1e-6)
-        assert numpy.exp(log_probabilities).sum() == pytest.approx(1)
+        wanted = by_hand(predictor, left)
+        assert prediction.log_probability == pytest.approx(wanted[choice.classes[0]], abs=1e-6)
+        assert prediction.label == wanted.argmax()
 
 
 @pytest.mark.parametrize("kind", ["mask", "remove"])
@@ -60,7 +76,7 @@ def test_everything_may_be_taken_out(predictor, kind):
     texts = perturbed(predictor, kind)
     tokens = texts.tokens(predictor._json_to_instance({"sentence": SENTENCES[0]}))
     everything = frozenset(tokens.tokens)
-    assert numpy.isfinite(texts.log_probabilities(tokens, [everything])[everything]).all()
+    assert numpy.isfinite(log_probabilities(texts, tokens, [everything])[everything])
 
 
 def folded(bert_folder, max_length):
@@ -79,17 +95,17 @@ def test_folded_texts(bert_folder):
     tokens = texts.tokens(predictor._json_to_instance({"sentence": " ".join(words)}))
     assert tokens.tokens == list(range(1, 8))
     taken = frozenset({2, 5, 7})
-    found = texts.log_probabilities(tokens, [taken])[taken]
+    found = log_probabilities(texts, tokens, [taken])[taken]
     masked = " ".join("[MASK]" if i in taken else w for i, w in enumerate(words, start=1))
     again = texts.tokens(predictor._json_to_instance({"sentence": masked}))
-    expected = texts.log_probabilities(again, [frozenset()])[frozenset()]
+    expected = explained_as(texts, tokens, again)
     assert found == pytest.approx(expected, abs=1e-6)
     # Removing moves the others into other segments, as a shorter text.
     remover = perturbed(predictor, "remove")
-    found = remover.log_probabilities(tokens, [taken])[taken]
+    found = log_probabilities(remover, tokens, [taken])[taken]
     shorter = " ".join(w for i, w in enumerate(words, start=1) if i not in taken)
     again = texts.tokens(predictor._json_to_instance({"sentence": shorter}))
-    expected = texts.log_probabilities(again, [frozenset()])[frozenset()]
+    expected = explained_as(texts, tokens, again)
     assert found == pytest.approx(expected, abs=1e-6)
 
 
@@ -108,14 +124,14 @@ def test_words(bert_folder):
     texts = perturbed(predictor)
     tokens = texts.tokens(predictor._json_to_instance({"sentence": "good films bad"}))
     assert tokens.tokens == [0, 1, 2]
-    assert [len(tokens.pieces[i]) for i in range(3)] == [1, 2, 1]
+    assert [len(tokens.places[i][1]) for i in range(3)] == [1, 2, 1]
     taken = frozenset({1})
-    found = texts.log_probabilities(tokens, [taken])[taken]
-    assert numpy.isfinite(found).all()
-    whole = texts.log_probabilities(tokens, [frozenset()])[frozenset()]
+    found = log_probabilities(texts, tokens, [taken])[taken]
+    assert numpy.isfinite(found)
+    whole = log_probabilities(texts, tokens, [frozenset()])[frozenset()]
     assert found != pytest.approx(whole, abs=1e-4)
     with pytest.raises(ConfigurationError, match="this one reads words"):
-        perturbed(predictor, "remove").tokens(predictor._json_to_instance({"sentence": "good films bad"}))
+        perturbed(predictor, "remove")
 
 
 def test_the_model_stays_as_it_was(predictor):
@@ -123,11 +139,11 @@ def test_the_model_stays_as_it_was(predictor):
     predictor._model.train()
     tokens = texts.tokens(predictor._json_to_instance({"sentence": SENTENCES[0]}))
     numbers = torch.get_rng_state()
-    first = texts.log_probabilities(tokens, SETS)
+    first = log_probabilities(texts, tokens, SETS)
     assert predictor._model.training and torch.equal(torch.get_rng_state(), numbers)
-    again = texts.log_probabilities(tokens, SETS)
+    again = log_probabilities(texts, tokens, SETS)
     for taken in SETS:
-        assert (first[taken] == again[taken]).all()
+        assert first[taken] == again[taken]
     predictor._model.eval()
 
 
@@ -144,14 +160,124 @@ def test_mistakes(predictor):
         reader.tokenizer.mask_token = "<mask>"
 
 
-def test_two_texts_are_refused(tmp_path):
+@pytest.mark.parametrize("kind", ["mask", "remove"])
+@pytest.mark.parametrize("max_pieces", [8, 2048])
+def test_pairs_in_two_fields(tmp_path, kind, max_pieces):
+    """Tokens of either text, beside the model run on ids by hand."""
     predictor, lines = rows.two_fields(False)(tmp_path)
-    instance = predictor._json_to_instance(lines[0])
-    texts = PerturbedPredictions(TextReader(predictor))
-    with pytest.raises(ConfigurationError, match="inputs of one text can be compared; this one has 2"):
-        texts.tokens(instance)
+    texts = perturbed(predictor, kind)
+    texts._texts.budget.pieces = max_pieces
+    tokenizer = texts._texts.tokenizer
+    both = [lines[0][name] for name in ("premise", "hypothesis")]
+    ids = tokenizer(both, add_special_tokens=False)["input_ids"]
+    first = len(ids[0])
+    tokens = texts.tokens(predictor._json_to_instance(lines[0]))
+    assert tokens.tokens == list(range(first + len(ids[1])))
+
+    def run(taken):
+        left = []
+        for start, text in ((0, ids[0]), (first, ids[1])):
+            out = [i + start in taken for i in range(len(text))]
+            kept = [tokenizer.mask_token_id if o else t for o, t in zip(out, text)]
+            if kind == "remove":
+                kept = [t for o, t in zip(out, text) if not o] or [tokenizer.mask_token_id]
+            left.append(kept)
+        given = {
+            name: {
+                "tokens": {
+                    "token_ids": torch.tensor([text]),
+                    "mask": torch.ones(1, len(text), dtype=torch.bool),
+                    "type_ids": torch.zeros(1, len(text), dtype=torch.long),
+                }
+            }
+            for name, text in zip(("premise", "hypothesis"), left)
+        }
+        with torch.no_grad():
+            return torch.log_softmax(predictor._model(**given)["logits"][0].double(), 0)
+
+    sets = [frozenset(), frozenset({1, first + 1}), frozenset(tokens.tokens)]
+    found = log_probabilities(texts, tokens, sets)
+    for taken in sets:
+        assert found[taken] == pytest.approx(run(taken)[run(frozenset()).argmax()].item(), abs=1e-6)
     with pytest.raises(ConfigurationError, match="attention-rollout is for one text"):
         AttentionRollout(predictor).saliency_interpret_from_json(lines[0])
+
+
+def given(tensors, taken, mask_id):
+    """A batch of one with some positions of its text's ids masked."""
+    ids = tensors["tokens"]["tokens"]["token_ids"].clone()
+    ids[0, sorted(taken)] = mask_id
+    return {**tensors, "tokens": {"tokens": {**tensors["tokens"]["tokens"], "token_ids": ids}}}
+
+
+def test_a_taggers_spans(tmp_path):
+    """The product of the probabilities of a span's tags, whatever is predicted of the masked text."""
+    predictor, lines = rows.tagger(["O", "I-PER", "I-LOC"], 5, type="simple_tagger")(tmp_path)
+    texts = perturbed(predictor)
+    spans = 0
+    for line in lines:
+        tokens = texts.tokens(predictor._json_to_instance(line))
+        sets = [frozenset(), frozenset(tokens.tokens[:2])]
+        choices, found = texts.predictions(tokens, sets)
+        spans += len(choices)
+        for taken in sets:
+            tensors = texts._texts.batch([tokens.instance]).tensors
+            places = [place for token in taken for place in tokens.places[token][1]]
+            with torch.no_grad():
+                output = predictor._model(**given(tensors, places, texts._mask_id))
+            of_tags = torch.log_softmax(output["logits"][0].double(), -1)
+            for choice, predictions in zip(choices, found):
+                start, end = choice.description["span"]
+                assert choice.positions == list(range(start, end + 1))
+                wanted = sum(of_tags[i, c].item() for i, c in zip(choice.positions, choice.classes))
+                assert predictions[taken].log_probability == pytest.approx(wanted, abs=1e-5)
+                assert predictions[taken].label is None
+    assert spans > len(lines)
+    with pytest.raises(ConfigurationError, match="of its tokens, which move when others are removed"):
+        perturbed(predictor, "remove")
+
+
+def test_an_answers_start_and_end(tmp_path):
+    predictor, lines = rows.question_answering(tmp_path)
+    texts = perturbed(predictor)
+    (instance,) = predictor._json_to_instances(lines[0])
+    tokens = texts.tokens(instance)
+    taken = frozenset(tokens.tokens[1:3])
+    choices, found = texts.predictions(tokens, [frozenset(), taken])
+    assert [choice.description["label"] for choice in choices] == ["start", "end"]
+    tensors = texts._texts.batch([tokens.instance]).tensors
+    (name,) = (name for name, value in tensors.items() if isinstance(value, dict))
+    ids = tensors[name]["tokens"]["token_ids"].clone()
+    ids[0, sorted(taken)] = texts._mask_id
+    masked = {**tensors, name: {"tokens": {**tensors[name]["tokens"], "token_ids": ids}}}
+    with torch.no_grad():
+        whole, perturbed_outputs = predictor._model(**tensors), predictor._model(**masked)
+    for choice, predictions, which in zip(choices, found, ("start", "end")):
+        (place,) = choice.classes
+        for outputs, set_ in ((whole, frozenset()), (perturbed_outputs, taken)):
+            of_tokens = torch.log_softmax(outputs[f"span_{which}_logits"][0].double(), -1)
+            wanted = of_tokens[place].item()
+            assert predictions[set_].log_probability == pytest.approx(wanted, abs=1e-5)
+
+
+def test_a_language_models_words(tmp_path):
+    """A distribution over the vocabulary at each mask, which itself is never taken out."""
+    predictor, lines = rows.masked_words(tmp_path)
+    texts = perturbed(predictor)
+    tokens = texts.tokens(predictor._json_to_instance(lines[1]))
+    model = predictor._model
+    tensors = texts._texts.batch([tokens.instance]).tensors
+    masks = tensors["mask_positions"][0].flatten().tolist()
+    assert len(masks) == 2 and not set(masks) & set(tokens.tokens)
+    taken = frozenset(tokens.tokens[:1])
+    choices, found = texts.predictions(tokens, [frozenset(), taken])
+    for set_ in (frozenset(), taken):
+        with torch.no_grad():
+            states = model._text_field_embedder(given(tensors, set_, texts._mask_id)["tokens"])
+            of_words = torch.log_softmax(model._language_model_head(states[0, masks]).double(), -1)
+        for number, (choice, predictions) in enumerate(zip(choices, found)):
+            wanted = of_words[number, choice.classes[0]].item()
+            assert predictions[set_].log_probability == pytest.approx(wanted, abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["mask", "remove"])
@@ -165,17 +291,19 @@ def test_a_decoder_without_special_tokens(tmp_path, kind):
     texts = PerturbedPredictions(TextReader(predictor), kind)
     tokens = texts.tokens(predictor._dataset_reader.text_to_instance("a good film"))
     everything, first = frozenset(tokens.tokens), frozenset(tokens.tokens[:1])
-    found = texts.log_probabilities(tokens, [first, everything])
+    found = log_probabilities(texts, tokens, [first, everything])
     ids = tokenizer("a good film")["input_ids"]
     end = tokenizer.eos_token_id
     model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "c").eval()
+    with torch.no_grad():
+        predicted = model(torch.tensor([ids])).logits[0].argmax()
     for taken, left in (
         (first, [end, *ids[1:]] if kind == "mask" else ids[1:]),
         (everything, [end] * len(ids) if kind == "mask" else [end]),
     ):
         with torch.no_grad():
-            wanted = model(torch.tensor([left])).logits[0].log_softmax(-1).tolist()
-        assert found[taken].tolist() == pytest.approx(wanted, abs=1e-5)
+            wanted = model(torch.tensor([left])).logits[0].log_softmax(-1)[predicted].item()
+        assert found[taken] == pytest.approx(wanted, abs=1e-5)
 
 
 @pytest.mark.parametrize("unknown", [None, "<unk>"])
@@ -194,12 +322,14 @@ def test_what_pads_is_not_put_in_the_middle_of_a_text(tmp_path, unknown):
     tokens = texts.tokens(predictor._dataset_reader.text_to_instance("a good film , not bad"))
     ids = tokenizer("a good film , not bad")["input_ids"]
     model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "c").eval()
+    with torch.no_grad():
+        predicted = model(torch.tensor([ids])).logits[0].argmax()
     sets = [frozenset([token]) for token in tokens.tokens]
-    found = texts.log_probabilities(tokens, sets)
+    found = log_probabilities(texts, tokens, sets)
     for taken in sets:
         left = [stand_in if i in taken else id_ for i, id_ in enumerate(ids)]
         left = [id_ for id_ in left if id_ is not None]
         with torch.no_grad():
             states = model.transformer(torch.tensor([left])).last_hidden_state[0, -1]
-            wanted = model.score(states).log_softmax(-1).tolist()
-        assert found[taken].tolist() == pytest.approx(wanted, abs=1e-5)
+            wanted = model.score(states).log_softmax(-1)[predicted].item()
+        assert found[taken] == pytest.approx(wanted, abs=1e-5)

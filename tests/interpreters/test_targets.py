@@ -107,7 +107,6 @@ def test_a_model_without_logits_is_refused():
         ),
         ("allennlp_models.mc.models.transformer_mc_tt", "multiple choice"),
         ("allennlp_models.vision.models.vilbert_vqa", "images"),
-        ("allennlp_models.coref.models.coref", "coreference"),
     ],
 )
 def test_unsupported_families_are_refused_by_name(module, what):

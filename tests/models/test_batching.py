@@ -106,13 +106,13 @@ def test_explanations_and_predictions_are_the_same(predictor):
     texts = PerturbedPredictions(interpreter.texts)
     tokens = texts.tokens(predictor._json_to_instance(lines[1]))
     sets = [frozenset({token}) for token in tokens.tokens]
-    log_probabilities = texts.log_probabilities(tokens, sets)
+    log_probabilities = texts.predictions(tokens, sets).predictions[0]
     hook = out_of_memory_beyond(2, interpreter.texts.transformer)
     try:
         found = interpreter.saliency_interpret_batch_json(lines)
         assert interpreter.texts.budget.pieces < batching.MAX_PIECES
         interpreter.texts.budget.pieces = batching.MAX_PIECES
-        again = texts.log_probabilities(tokens, sets)
+        again = texts.predictions(tokens, sets).predictions[0]
         assert interpreter.texts.budget.pieces < batching.MAX_PIECES
     finally:
         hook.remove()

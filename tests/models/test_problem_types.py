@@ -168,8 +168,26 @@ def test_what_is_wrong_is_said(multi_label, regression, tmp_path):
         make_archive(unknown, str(tmp_path / "model.tar.gz"))
 
 
-@pytest.mark.parametrize("which, what", [("multi_label", "any number of labels"), ("regression", "a number")])
-def test_they_are_not_compared(which, what, request):
-    inner = predictor(request.getfixturevalue(which)[1]).inner
-    with pytest.raises(ConfigurationError, match=f"HuggingFaceClassifier predicts {what}"):
+def test_numbers_are_not_compared(regression):
+    inner = predictor(regression[1]).inner
+    with pytest.raises(ConfigurationError, match="HuggingFaceClassifier predicts a number"):
         PerturbedPredictions(TextReader(inner))
+
+
+def test_each_predicted_label_is_compared(multi_label):
+    """By its own logistic function, in the input without some tokens."""
+    inner = predictor(multi_label[1]).inner
+    texts = PerturbedPredictions(TextReader(inner), "remove")
+    instance = inner._json_to_instance({"sentence": TEXTS[2]})
+    tokens = texts.tokens(instance)
+    taken = frozenset(tokens.tokens[1:3])
+    choices, found = texts.predictions(tokens, [frozenset(), taken])
+    ids = [token.text_id for token in instance["text"].tokens]
+    for set_ in (frozenset(), taken):
+        left = torch.tensor([[id_ for i, id_ in enumerate(ids) if i not in set_]])
+        with torch.no_grad():
+            logits = texts._texts.model.classifier(left).logits[0].double()
+        for choice, predictions in zip(choices, found):
+            wanted = torch.sigmoid(logits[choice.classes[0]]).item()
+            assert predictions[set_].probability == pytest.approx(wanted, abs=1e-6)
+            assert predictions[set_].label is None

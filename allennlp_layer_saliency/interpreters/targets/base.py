@@ -71,11 +71,24 @@ class ModelTarget:
     contrast_class : `Union[str, int]`, optional
         The class whose score is subtracted.
 
+    # Attributes
+
+    one_of_several : `bool`
+        Whether the model chooses one class for a whole input.
+    of_tokens : `bool`
+        Whether the positions of the output are tokens of the input.
+    one_by_one : `bool`
+        Whether what the model predicts for an input depends on the others of its batch.
+
     # Raises
 
     `ConfigurationError`
         On an unknown kind or class.
     """
+
+    one_of_several = True
+    of_tokens = False
+    one_by_one = False
 
     def __init__(self, model: Model, kind: str, target_class: ClassName, contrast_class: ClassName) -> None:
         if kind not in KINDS:
@@ -92,6 +105,13 @@ class ModelTarget:
     def forward(self, tensors: Dict[str, Any]) -> Dict[str, Any]:
         """Run the model on a batch; besides its outputs the result may hold what `logits` needs."""
         return self.model(**tensors)
+
+    def fixed(self, tensors: Dict[str, Any], outputs: Dict[str, Any]) -> Dict[str, Any]:
+        """
+        The batch by which `forward` gives the outputs' positions and classes, whatever the model would
+        choose at other states of the text.
+        """
+        return tensors
 
     def public(self, outputs: Dict[str, Any]) -> Dict[str, Any]:
         """The model's own outputs among what `forward` gave."""
@@ -146,7 +166,7 @@ class ModelTarget:
 
     def scores_of(self, logits: Tensor, terms: Terms) -> Tensor:
         """As `scores`, from the logits themselves."""
-        values = logits.float()
+        values = logits if logits.dtype == torch.float64 else logits.float()
         if self.kind == "log-probability":
             values = self._log_probabilities(values)
         # Shape: (copies, instances, positions of the output, classes)

@@ -16,11 +16,15 @@ from allennlp_layer_saliency.models.allennlp import (
     text_fields,
     words_by_index,
 )
+from allennlp_layer_saliency.models.allennlp.coreference import SCORES, with_link_scores, with_spans
 from allennlp_layer_saliency.models.huggingface import MULTI_LABEL, REGRESSION
 
 
 class _FixedTarget(ModelTarget):
     """Of a model whose predictions alone are explained."""
+
+    one_of_several = False
+    of_tokens = True
 
     def _class_index(self, argument: str, name: ClassName) -> None:
         if name is not None:
@@ -96,12 +100,59 @@ class SpanTarget(_FixedTarget):
         ]
 
 
+class LinkTarget(_FixedTarget):
+    """
+    Each predicted link of a mention to its antecedent: its score, that of "no antecedent" being 0. Its
+    probability is the softmax over the mention's antecedents. Which mentions and antecedents are considered
+    stays as it was predicted.
+    """
+
+    one_by_one = True
+
+    def forward(self, tensors: Dict[str, Any]) -> Dict[str, Any]:
+        return with_link_scores(self.model, tensors)
+
+    def fixed(self, tensors: Dict[str, Any], outputs: Dict[str, Any]) -> Dict[str, Any]:
+        return with_spans(tensors, outputs)
+
+    def public(self, outputs: Dict[str, Any]) -> Dict[str, Any]:
+        return {name: output for name, output in outputs.items() if name != SCORES}
+
+    def logits(self, outputs: Dict[str, Any]) -> Tensor:
+        return outputs[SCORES]
+
+    def choose(
+        self, outputs: Dict[str, Any], predictions: List[JsonDict], instances: List[Instance]
+    ) -> List[List[Choice]]:
+        chosen: List[List[Choice]] = []
+        spans, considered, antecedents = (
+            outputs[name].tolist() for name in ("top_spans", "antecedent_indices", "predicted_antecedents")
+        )
+        for i, instance in enumerate(instances):
+            (field,) = text_fields(instance).values()
+            words = [str(token) for token in field.tokens]
+            chosen.append([])
+            for mention, which in enumerate(antecedents[i]):
+                if which < 0:
+                    continue
+                span, antecedent = spans[i][mention], spans[i][considered[i][mention][which]]
+                both = (" ".join(words[start : end + 1]) for start, end in (span, antecedent))
+                description = {"label": " → ".join(both), "kind": self.kind, "span": span}
+                description["antecedent"] = antecedent
+                # The first class is "no antecedent".
+                chosen[i].append(Choice([mention], [1 + which], description))
+        return chosen
+
+
 # AllenNLP's language models give probabilities of their best guesses only.
 _HEAD_LOGITS = "lm_head_logits"
 
 
 class WordTarget(ModelTarget):
     """A masked language model's prediction at each mask."""
+
+    one_of_several = False
+    of_tokens = True
 
     def forward(self, tensors: Dict[str, Any]) -> Dict[str, Any]:
         head = language_model_head(self.model)
@@ -132,6 +183,9 @@ class WordTarget(ModelTarget):
 
 class NextWordTarget(WordTarget):
     """A language model's predicted next word."""
+
+    one_of_several = True
+    of_tokens = False
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -171,6 +225,8 @@ class MultiLabelTarget(ModelTarget):
 class OutputTarget(ModelTarget):
     """Each output of a regression, or the one that `target_class` names."""
 
+    one_of_several = False
+
     def __init__(self, model: Model, kind: str, *classes: ClassName) -> None:
         if kind != "logit":
             raise ConfigurationError(
@@ -195,7 +251,9 @@ _PROBLEMS = {MULTI_LABEL: MultiLabelTarget, REGRESSION: OutputTarget}
 
 # By the name of a model's class or of one it inherits from.
 _TARGETS = {
+    "CoreferenceResolver": LinkTarget,
     "CrfTagger": TagTarget,
+    "HuggingFaceTagger": TagTarget,
     "MaskedLanguageModel": WordTarget,
     "NextTokenLM": NextWordTarget,
     "SimpleTagger": TagTarget,
@@ -206,7 +264,6 @@ _TARGETS = {
 REFUSED = {
     "allennlp.models.multitask": "several tasks at once",
     "allennlp_models.classification.models.transformer_classification_tt": "the transformer toolkit",
-    "allennlp_models.coref": "coreference resolution",
     "allennlp_models.generation": "text generation",
     "allennlp_models.mc": "multiple choice",
     "allennlp_models.structured_prediction": "semantic role labelling and parsing",
@@ -230,7 +287,7 @@ def target_type(model: Model) -> Type[ModelTarget]:
             if parent.__module__.startswith(module):
                 raise ConfigurationError(
                     f"{type(model).__name__} is not supported ({what}); classifiers, taggers, "
-                    "transformer_qa, masked_language_model and next_token_lm are"
+                    "transformer_qa, coref, masked_language_model and next_token_lm are"
                 )
     return _PROBLEMS.get(getattr(model, "problem_type", ""), ModelTarget)
 

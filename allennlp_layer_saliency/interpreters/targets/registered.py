@@ -90,6 +90,7 @@ class _ScoreTarget(ModelTarget):
         self.sums_logits = False
         self._of_model = target_type(model)(model, "logit", None, None)
         self.equal_lengths = self._of_model.equal_lengths
+        self.one_by_one = self._of_model.one_by_one
         self._target = target
         self._name = registered_name(target)
 

@@ -3,6 +3,8 @@
 from allennlp_layer_saliency.models.allennlp.indexers import (
     TRANSFORMER_INDEXERS,
     EncodedTextIndexer,
+    EncodedWord,
+    EncodedWordsIndexer,
     add_word_pieces,
     embedder_name,
     folded,
@@ -32,6 +34,7 @@ from allennlp_layer_saliency.models.allennlp.instances import (
     without_gold,
 )
 from allennlp_layer_saliency.models.allennlp.models import (
+    check_device,
     class_labels,
     dataset_reader_of,
     forget_offsets,
@@ -48,9 +51,12 @@ from allennlp_layer_saliency.models.allennlp.models import (
 
 __all__ = [
     "EncodedTextIndexer",
+    "EncodedWord",
+    "EncodedWordsIndexer",
     "TRANSFORMER_INDEXERS",
     "add_word_pieces",
     "batch_tensors",
+    "check_device",
     "check_has_words",
     "class_labels",
     "dataset_reader_of",

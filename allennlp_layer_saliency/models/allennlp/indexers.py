@@ -1,14 +1,15 @@
 """AllenNLP's token indexers and embedders of transformers."""
 
-from typing import Any, Callable, Optional, Set, Tuple, Union
+from typing import Any, Callable, List, Optional, Set, Tuple, Union
 
 from allennlp.common.checks import ConfigurationError
-from allennlp.data import DatasetReader
+from allennlp.data import DatasetReader, Token, Vocabulary
 from allennlp.data.token_indexers import (
     PretrainedTransformerIndexer,
     PretrainedTransformerMismatchedIndexer,
     TokenIndexer,
 )
+from allennlp.data.token_indexers.token_indexer import IndexedTokenList
 from allennlp.models import Model
 from allennlp.modules.text_field_embedders import BasicTextFieldEmbedder
 from allennlp.modules.token_embedders import PretrainedTransformerEmbedder
@@ -59,6 +60,57 @@ class EncodedTextIndexer(PretrainedTransformerIndexer):
         self._tokenizer = tokenizer
         self._added_to_vocabulary = False
         self._max_length = None  # type: ignore[assignment]  # as the base class has it without folding
+
+
+class EncodedWord(Token):
+    """
+    A word and its word pieces, of a text that a tokenizer has encoded already.
+
+    # Parameters
+
+    pieces : `List[Token]`
+    before, after : `List[Token]`
+        The special tokens before it, and those after the last word.
+    **kwargs
+        As for `Token`.
+    """
+
+    def __init__(self, pieces: List[Token], before: List[Token], after: List[Token], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pieces = pieces
+        self.before = before
+        self.after = after
+
+
+class EncodedWordsIndexer(PretrainedTransformerMismatchedIndexer):
+    """
+    Indexes texts of `EncodedWord`s.
+
+    # Parameters
+
+    tokenizer : `transformers.PreTrainedTokenizerBase`
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        TokenIndexer.__init__(self)
+        self._matched_indexer = EncodedTextIndexer(tokenizer)
+        self._tokenizer = tokenizer
+
+    def tokens_to_indices(self, tokens: List[Token], vocabulary: Vocabulary) -> IndexedTokenList:
+        pieces: List[Token] = []
+        offsets = []
+        for word in tokens:
+            assert isinstance(word, EncodedWord)
+            pieces += word.before
+            offsets.append((len(pieces), len(pieces) + len(word.pieces) - 1))
+            pieces += word.pieces + word.after
+        indexed = self._matched_indexer.tokens_to_indices(pieces, vocabulary)
+        return {
+            **indexed,
+            "mask": [True] * len(tokens),
+            "offsets": offsets,
+            "wordpiece_mask": [True] * len(pieces),
+        }
 
 
 def _matched(indexer: TransformerIndexer) -> PretrainedTransformerIndexer:

@@ -130,9 +130,21 @@ def instances_of(predictor: Predictor, line: Dict[str, Any]) -> List[Instance]:
 
 
 def instance_of(predictor: Predictor, line: Dict[str, Any]) -> Instance:
-    """The one instance that a predictor makes of one input; its fields know the texts of the line."""
-    instance = predictor._json_to_instance(line)
-    return with_texts(predictor._dataset_reader, instance, line)
+    """
+    The one instance that a predictor makes of one input, as of `instances_of`.
+
+    # Raises
+
+    `ValueError`
+        If it makes several windows of the text, or none.
+    """
+    instances = instances_of(predictor, line)
+    if len(instances) != 1:
+        raise ValueError(
+            f"the text makes {len(instances)} inputs of the model; it is measured on texts that make one: a "
+            "shorter one, or a larger length_limit of the dataset reader"
+        )
+    return instances[0]
 
 
 def with_texts(reader: DatasetReader, instance: Instance, line: Any) -> Instance:

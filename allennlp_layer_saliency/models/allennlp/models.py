@@ -37,14 +37,24 @@ def open_archive(path: str, cuda_device: int = -1) -> Archive:
     `ConfigurationError`
         If the file is not an archive, or there is no GPU where one is asked for.
     """
-    if cuda_device >= 0 and not torch.cuda.is_available():
-        raise ConfigurationError(
-            f"--cuda-device {cuda_device}: torch finds no GPU here; leave it out to use the CPU"
-        )
+    check_device(cuda_device)
     try:
         return load_archive(path, cuda_device=cuda_device)
     except (EOFError, tarfile.ReadError, zlib.error) as error:
         raise ConfigurationError(f"{path} is not an archive that AllenNLP wrote: {error}") from error
+
+
+def check_device(cuda_device: int) -> None:
+    """
+    # Raises
+
+    `ConfigurationError`
+        If there is no GPU where one is asked for.
+    """
+    if cuda_device >= 0 and not torch.cuda.is_available():
+        raise ConfigurationError(
+            f"--cuda-device {cuda_device}: torch finds no GPU here; leave it out to use the CPU"
+        )
 
 
 def on_cpu(model: Model) -> bool:

@@ -1,4 +1,4 @@
-"""Sequence classifiers as Hugging Face saves them."""
+"""Classifiers of sequences and of tokens as Hugging Face saves them."""
 
 import os
 from typing import Optional
@@ -7,6 +7,7 @@ import torch
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     PretrainedConfig,
     PreTrainedModel,
 )
@@ -25,12 +26,33 @@ SINGLE_LABEL = "single_label_classification"
 MULTI_LABEL = "multi_label_classification"
 REGRESSION = "regression"
 
+_AUTO = {
+    "sequence classifier": AutoModelForSequenceClassification,
+    "token classifier": AutoModelForTokenClassification,
+}
+
+
+def is_tagger(model_name: str) -> bool:
+    """
+    Whether a folder's or hub name's model is a token classifier.
+
+    # Raises
+
+    `ValueError`
+        If there is none.
+    """
+    names = config_dict(model_name).get("architectures") or []
+    return any(name.endswith("ForTokenClassification") for name in names)
+
 
 def load_classifier(
-    model_name: str, archive: Optional[str] = None, load_weights: bool = True
+    model_name: str,
+    archive: Optional[str] = None,
+    load_weights: bool = True,
+    kind: str = "sequence classifier",
 ) -> PreTrainedModel:
     """
-    A sequence classifier, by hub name, local folder, or folder of an unpacked archive.
+    A sequence or token classifier, by hub name, local folder, or folder of an unpacked archive.
 
     Its configuration's `_name_or_path` is the model that it was fine-tuned from, as far as it says so.
 
@@ -40,11 +62,12 @@ def load_classifier(
         If there is no such classifier, weights are missing from it, or its `problem_type` does not fit its
         outputs.
     """
+    auto = _AUTO[kind]
     folder = in_archive(model_name, archive)
     saved = config_dict(folder)
     # Loading replaces the name of the model that this one was fine-tuned from.
     base = fine_tuned_from(folder) or ""
-    with one_line(f"no sequence classifier could be loaded from {model_name!r}"), loading():
+    with one_line(f"no {kind} could be loaded from {model_name!r}"), loading():
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         if saved.get("id2label"):
             # Its length is the number of outputs.
@@ -52,7 +75,7 @@ def load_classifier(
             config.id2label = {i: labels.get(i, f"LABEL_{i}") for i in range(max(labels) + 1)}
         if load_weights:
             check_weights(folder)
-            model, report = AutoModelForSequenceClassification.from_pretrained(
+            model, report = auto.from_pretrained(
                 folder,
                 config=config,
                 output_loading_info=True,
@@ -60,13 +83,12 @@ def load_classifier(
                 **FLOAT32,
             )
         else:
-            model = AutoModelForSequenceClassification.from_config(config, **FLOAT32)
+            model = auto.from_config(config, **FLOAT32)
             report = {}
     missing = [name for name in report.get("missing_keys", []) if not name.endswith("position_ids")]
     if missing:
         raise ValueError(
-            f"{model_name!r} is not a fine-tuned sequence classifier: it holds no weights for "
-            f"{', '.join(missing[:4])}"
+            f"{model_name!r} is not a fine-tuned {kind}: it holds no weights for " f"{', '.join(missing[:4])}"
         )
     # What was given may have been copied.
     model.config._name_or_path = base
@@ -143,6 +165,8 @@ def padding_matters(classifier: PreTrainedModel) -> bool:
             alone, padded = logits(), logits(padding, padding, padding)
     except (IndexError, RuntimeError, TypeError, ValueError):
         return True  # texts of equal length do in any case
+    if alone.dim() == 3:
+        padded = padded[:, : len(ids)]
     return not torch.allclose(alone, padded, rtol=1e-3, atol=1e-4 * float(alone.abs().max()))
 
 
