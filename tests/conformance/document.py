@@ -34,14 +34,15 @@ TAIL = """
 | classifiers | logit of the predicted class | label or index |
 | the same, any number of labels | logit of each predicted label; of the most probable one where none is | label or index |
 | the same, regression | each output | output by name or index |
-| `simple_tagger`, `crf_tagger` | logits (of a CRF: emissions) of a predicted span's tags, summed; no span gives `{}` | |
+| `simple_tagger`, `crf_tagger`, `huggingface-tagger` | logits (of a CRF: emissions) of a predicted span's tags, summed; no span gives `{}` | |
 | `transformer_qa` | logits of the start (`instance_1`) and the end (`instance_2`) of the best answer | |
+| `coref` | score of each predicted link of a mention to its antecedent, "no antecedent" having 0, among the mentions and antecedents that the model keeps for the text as it is; no link gives `{}`. (AllenNLP's own explain the loss of a whole cluster.) | |
 | `masked_language_model` | logit of the most probable word piece at each mask | word piece or index |
 | `next_token_lm` | logit of the most probable next word piece | word piece or index |
 
 A model of another class is explained as a classifier if its output has `logits` or `label_logits` of
 shape (batch, classes). `target: "log-probability"` takes each logit's log-softmax over its classes (over
-the positions, for `transformer_qa`; of a classifier of any number of labels it is the label's own log-sigmoid; a
+the positions, for `transformer_qa`; over the antecedents, for `coref`; of a classifier of any number of labels it is the label's own log-sigmoid; a
 regression has none) in place of the logit. With `contrast_class`, where `target_class`
 is allowed, that class's score is subtracted.
 

@@ -257,7 +257,9 @@ def recurrent(folder: Path) -> Built:
     return build_predictor(path, model=model), LINES
 
 
-def plain_classifier(class_name: str, model_type: str, **config: Any) -> Callable[[Path], Built]:
+def plain_classifier(
+    class_name: str, model_type: str, words: bool = False, **config: Any
+) -> Callable[[Path], Built]:
     """A Hugging Face classifier, archived."""
     config = {"num_labels": 3, "id2label": {0: "bad", 1: "good", 2: "mixed"}, **config}
 
@@ -270,7 +272,7 @@ def plain_classifier(class_name: str, model_type: str, **config: Any) -> Callabl
         classifier.save_pretrained(path)
         AutoTokenizer.from_pretrained(lm).save_pretrained(path)
         (folder / "classifier" / "README.md").write_text(f"---\nbase_model: {lm}\n---\n")
-        make_archive(path, str(folder / "model.tar.gz"))
+        make_archive(path, str(folder / "model.tar.gz"), words=words)
         return Predictor.from_path(str(folder / "model.tar.gz")), LINES
 
     return build
@@ -581,6 +583,24 @@ ROWS: List[Row] = [
             num_labels=1,
             id2label={0: "score"},
         ),
+    ),
+    Row(
+        "Predictors",
+        "the same, words",
+        "`allennlp saliency archive --words`",
+        plain_classifier("RobertaForSequenceClassification", "roberta", words=True),
+        tokens="words",
+    ),
+    Row(
+        "Predictors",
+        "`text_classifier`: `huggingface-tagger`",
+        "a plain Hugging Face token classifier: each predicted span",
+        plain_classifier(
+            "RobertaForTokenClassification",
+            "roberta",
+            id2label={0: "O", 1: "B-PER", 2: "I-PER"},
+        ),
+        tokens="words",
     ),
     Row("Predictors", "`textual_entailment`, one field", "", one_field),
     Row(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from allennlp_layer_saliency.models.offsets import aligned
+from allennlp_layer_saliency.models.offsets import Span, aligned, words_of
 from tests.conftest import byte_level_tokenizer
 
 
@@ -115,3 +115,34 @@ def test_a_long_text_with_unknown_words():
     tokens = [word if word.startswith("word") else None for word in words]
     found, _ = slices(" ".join(words), tokens, "words")
     assert found == words
+
+
+@pytest.mark.parametrize(
+    "text, tokens, wanted",
+    [
+        ("it isn't so-so, OK_2!", ["it", "isn't", "so", "-", "so", ",", "OK_2", "!"], None),
+        # A token of two words makes them one; white space is of the word behind it, or of the last.
+        ("New York ok ", ["New York", " ", "ok", " "], [0, 1, 1, 1]),
+        ("un#do", ["un#", "do"], [0, 0]),
+        ("cannot", ["can", "not"], [0, 0]),
+        # A vowel of its own letter, scripts without spaces, an accent of its own.
+        ("किताब है", ["कि", "ताब", " है"], [0, 0, 1]),
+        ("我喜欢这", ["我", "喜", "欢", "这"], None),
+        ("cafe\u0301 a", ["cafe", "\u0301", "a"], [0, 0, 1]),
+        ("’tis", ["’", "tis"], [0, 1]),
+        ("  ", ["  "], [0]),
+    ],
+)
+def test_words(text, tokens, wanted):
+    spans, place = [None], 0
+    for token in tokens:
+        start = text.index(token, place)
+        place = start + len(token)
+        spans.append(Span(0, start, place))
+    assert words_of([text], [*spans, None]) == [None, *(wanted or range(len(tokens))), None]
+
+
+def test_words_of_pairs():
+    """Texts, and special tokens between them, are bounds of words."""
+    spans = [Span(0, 0, 2), Span(0, 2, 4), Span(1, 0, 2), None, Span(1, 2, 4)]
+    assert words_of(["abcd", "abcd"], spans) == [0, 0, 1, None, 2]
