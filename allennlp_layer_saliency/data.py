@@ -33,7 +33,8 @@ class Line(dict):
     # Parameters
 
     number : `int`
-        Counting non-blank lines from 1.
+        Of the line in its file, from 1; under `allennlp predict`, which leaves out blank lines, without
+        these.
     error : `str`, optional
         Why the line could not be parsed.
     """
@@ -51,7 +52,7 @@ class Example(NamedTuple):
     # Parameters
 
     number : `int`
-        Counting the file's texts from 1.
+        As of its `Input`.
     id : `Any`
         The text's own, or None.
     instance : `Instance`, optional
@@ -84,22 +85,30 @@ class Input(NamedTuple):
         A line of JSON, as it stands; fields by name; or what a reader made of it.
     error : `str`, optional
         Why it could not be read; then there is no content.
+    line : `int`, optional
+        Where an editor finds it: its line, or its first one, in the file. None where the file has no lines.
     """
 
     number: int
     content: Union[bytes, JsonDict, Instance]
     error: Optional[str] = None
+    line: Optional[int] = None
+
+    @property
+    def place(self) -> int:
+        """Its line, or else its number."""
+        return self.number if self.line is None else self.line
 
     def read(self) -> Union[Line, Instance]:
         """What a predictor takes. JSON that is not valid is a line with an error."""
         if isinstance(self.content, Instance):
             return self.content
         if isinstance(self.content, dict):
-            return Line(self.content, self.number, self.error)
+            return Line(self.content, self.place, self.error)
         try:
-            return parsed(self.content.decode("utf-8"), self.number)
+            return parsed(self.content.decode("utf-8"), self.place)
         except UnicodeDecodeError as error:
-            return Line({}, self.number, f"not valid JSON: {error}")
+            return Line({}, self.place, f"not valid JSON: {error}")
 
 
 class Data(FromParams):
@@ -193,8 +202,9 @@ class Data(FromParams):
             else:
                 _check_encoding(self.path)
                 with open_compressed(self.path, "rb", encoding=None) as lines:
-                    for number, line in enumerate(filter(bytes.strip, lines), start=1):
-                        yield Input(number, line)
+                    inputs = ((place, line) for place, line in enumerate(lines, start=1) if line.strip())
+                    for number, (place, line) in enumerate(inputs, start=1):
+                        yield Input(number, line, line=place)
 
     @contextmanager
     def _damage_told(self) -> Iterator[None]:
@@ -232,6 +242,7 @@ def _table_rows(path: str, **form: Any) -> Iterator[Input]:
             )
         number = 0
         while True:
+            place = rows.line_num + 1
             try:
                 row = next(rows)
                 if not row:
@@ -244,13 +255,13 @@ def _table_rows(path: str, **form: Any) -> Iterator[Input]:
                 return
             except csv.Error as error:
                 number += 1
-                yield Input(number, {}, f"not a valid row: {error}")
+                yield Input(number, {}, f"not a valid row: {error}", place)
             except UnicodeEncodeError:
-                yield Input(number, {}, "not a valid row: it is not UTF-8")
+                yield Input(number, {}, "not a valid row: it is not UTF-8", place)
             except ValueError as error:
-                yield Input(number, {}, f"not a valid row: {error}")
+                yield Input(number, {}, f"not a valid row: {error}", place)
             else:
-                yield Input(number, dict(zip(header, row)))
+                yield Input(number, dict(zip(header, row)), None, place)
 
 
 def _parquet(path: str) -> Any:

@@ -95,6 +95,18 @@ def claims(results: Dict[str, Any]) -> List[Tuple[str, str, str]]:
             captum = median("default", f"Captum's LayerIntegratedGradients, embeddings, {steps} steps")
             ratio = captum / median("default", "decoded")
             rows.append((f"the default over Captum's {steps} steps", f"≥ {least} ×", f"{ratio:.1f} ×"))
+    if "presets" in results:
+        for name, kind, most in (
+            ("balanced", "undecoded", "1.10"),
+            ("balanced", "decoded", "1.15"),
+            ("best", "undecoded", "1.10"),
+        ):
+            ratio = median("presets", f"{name}, {kind}") / median("presets", f"floor, {name}, {kind}")
+            rows.append((f"{name} over its floor, {kind}", f"≤ {most}", f"{ratio:.2f}"))
+        for steps, least in ((20, 4), (50, 10)):
+            captum = median("presets", f"Captum's LayerIntegratedGradients, embeddings, {steps} steps")
+            ratio = captum / median("presets", "balanced, decoded")
+            rows.append((f"balanced over Captum's {steps} steps", f"≥ {least} ×", f"{ratio:.1f} ×"))
     for name, run_most, predict_most in (("bundled model", "1.30", "1.60"), ("MiniLM", "1.10", "1.25")):
         group = f"end to end, {name}"
         if group in results:

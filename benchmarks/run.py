@@ -14,6 +14,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
@@ -27,6 +28,7 @@ from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.core.aggregation import grad_cam
+from allennlp_layer_saliency.interpreters.aggregations import PRESETS
 from allennlp_layer_saliency.models.batching import MAX_PIECES
 from benchmarks import growth
 from benchmarks.end_to_end import end_to_end, small_classifier, sst2_sentences
@@ -202,8 +204,6 @@ def the_default(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any
         if decodes:
             head(hidden[bare.mask])
 
-    special = (one.ids == 0) | (one.ids == 2)
-    padding = torch.where(special, one.ids, torch.ones_like(one.ids))
     rows = {
         "floor, undecoded": Row(lambda: floor(False), len(lines)),
         "undecoded": explain(interpreter(predictor, **growth.default("undecoded")), lines),
@@ -212,14 +212,50 @@ def the_default(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any
         "decoded, no list of decoded words": explain(
             interpreter(predictor, decoded_top_k=0, **growth.default("decoded")), lines
         ),
-        **{
-            f"Captum's LayerIntegratedGradients, embeddings, {steps} steps": Row(
-                captum_of(one, "LayerIntegratedGradients", 0, baselines=padding, n_steps=steps), 1
-            )
-            for steps in (20, 50)
-        },
+        **captum_steps(one),
     }
     return {"shape": "8 texts of 128 pieces", "rows": interleaved("default", rows, rounds)}
+
+
+def presets(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any]:
+    """As `the_default`, for the presets that take more than one gradient; the slowest on one text."""
+    lines, few = texts([128] * 4), texts([128])
+    bare, one, head = Bare(predictor, lines), Bare(predictor, few), Head(folder)
+
+    def floor(of: Bare, name: str, decodes: bool) -> None:
+        layer, steps = PRESETS[name]
+        hidden = of.lower(layer)
+        of.top(hidden, layer)
+        for _ in range(steps):
+            of.upper(hidden, layer)
+        if decodes:
+            head(hidden[of.mask])
+
+    rows: Dict[str, Row] = {}
+    for name, of, texts_, kinds in (
+        ("balanced", bare, lines, ("undecoded", "decoded")),
+        ("best", one, few, ("undecoded",)),
+    ):
+        for kind in kinds:
+            rows[f"floor, {name}, {kind}"] = Row(partial(floor, of, name, kind == "decoded"), len(texts_))
+            built = interpreter(predictor, type=growth.KINDS[kind], preset=name)
+            rows[f"{name}, {kind}"] = explain(built, texts_)
+    return {
+        "shape": "4 texts of 128 pieces; best and Captum 1",
+        "rows": interleaved("presets", {**rows, **captum_steps(one)}, rounds),
+    }
+
+
+def captum_steps(one: Bare) -> Dict[str, Row]:
+    """Captum's layer integrated gradients of a text, from padding."""
+    special = (one.ids == 0) | (one.ids == 2)
+    padding = torch.where(special, one.ids, torch.ones_like(one.ids))
+    return {
+        f"Captum's LayerIntegratedGradients, embeddings, {steps} steps": Row(
+            captum_of(one, "LayerIntegratedGradients", 0, baselines=padding, n_steps=steps), 1
+        )
+        for steps in (20, 50)
+    }
 
 
 def with_pretrained(pretrained: str, sst2: str, rounds: int) -> Dict[str, Any]:
@@ -356,6 +392,7 @@ def groups(
         },
         "startup": lambda: startup(rounds),
         "default": lambda: the_default(predictor, folder, rounds),
+        "presets": lambda: presets(predictor, folder, max(1, rounds // 2)),
         **{
             f"growth with {name}": lambda grow=grow: grow(folder, max(1, rounds // 2))
             for name, grow in growth.GROUPS.items()

@@ -1,6 +1,6 @@
 """The aggregations g by registered name; the formulas are in `core.aggregation` and `core.paths`."""
 
-from typing import List, Optional
+from typing import List, NamedTuple, Optional
 
 import torch
 from allennlp.common import Registrable
@@ -191,9 +191,36 @@ class IntegratedGradients(FeatureAggregation):
         return paths.integrated_gradients(at, baseline, self.steps, self.rule)
 
 
-def default_aggregation() -> IntegratedGradients:
-    """What the interpreters take where no aggregation is named; docs/results has the reasons."""
-    return IntegratedGradients(steps=1, rule="midpoint")
+class Preset(NamedTuple):
+    """
+    A layer and an aggregation by one name: midpoints between a masked input's state and the input's.
+
+    # Parameters
+
+    layer, steps : `int`
+    """
+
+    layer: int
+    steps: int
+
+    def aggregation(self) -> IntegratedGradients:
+        return IntegratedGradients(self.steps, "midpoint")
+
+
+# docs/results has the reasons.
+PRESETS = {"fast": Preset(1, 1), "balanced": Preset(0, 3), "best": Preset(0, 20)}
+
+
+def preset_named(name: str) -> Preset:
+    """
+    # Raises
+
+    `ConfigurationError`
+        If there is none of that name.
+    """
+    if name not in PRESETS:
+        raise ConfigurationError(f"preset must be one of {', '.join(PRESETS)}; got {name!r}")
+    return PRESETS[name]
 
 
 @FeatureAggregation.register("smooth-gradient")

@@ -11,7 +11,7 @@ from allennlp_layer_saliency.core.paths import LayerState, Weights
 from allennlp_layer_saliency.core.scoring import decoded_contributions, lost
 from allennlp_layer_saliency.interpreters.aggregations import (
     FeatureAggregation,
-    default_aggregation,
+    preset_named,
 )
 from allennlp_layer_saliency.interpreters.decoding import DecodingInterpreter, most_salient
 from allennlp_layer_saliency.models.text_layout import Inputs
@@ -29,8 +29,10 @@ class DecodedLayerSaliency(DecodingInterpreter):
 
     predictor : `Predictor`
     aggregation : `FeatureAggregation`, optional
-        g: from hidden states and gradients to one weight per position. Left out: `integrated-gradients`
-        with one step, at the midpoint between a masked input's state and the input's.
+        g: from hidden states and gradients to one weight per position. Left out: the preset's.
+    preset : `str`, optional (default = `"fast"`)
+        The layer and the aggregation where they are not given, all of midpoints between a masked input's
+        state and the input's: "fast" has one at layer 1, "balanced" three and "best" twenty at layer 0.
     **kwargs
         As for `DecodingInterpreter` (`lm_head`, `tau`, `normalise`, `decoded_top_k`), `LayerInterpreter`
         (`layer`, `target`, ...) and `TransformerInterpreter`.
@@ -42,10 +44,12 @@ class DecodedLayerSaliency(DecodingInterpreter):
         self,
         predictor: Predictor,
         aggregation: Optional[FeatureAggregation] = None,
+        preset: str = "fast",
         **kwargs: Any,
     ) -> None:
-        super().__init__(predictor, **kwargs)
-        self._use(aggregation or default_aggregation())
+        chosen = preset_named(preset)
+        super().__init__(predictor, **{"layer": chosen.layer, **kwargs})
+        self._use(aggregation or chosen.aggregation())
 
     def _explain_layer(self, inputs: Inputs, at: LayerState, layer: int) -> List[LayerExplanation]:
         found = self._aggregation(at)

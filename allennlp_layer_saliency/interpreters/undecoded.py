@@ -9,7 +9,7 @@ from allennlp_layer_saliency.core.paths import LayerState, Weights
 from allennlp_layer_saliency.core.scoring import token_scores
 from allennlp_layer_saliency.interpreters.aggregations import (
     FeatureAggregation,
-    default_aggregation,
+    preset_named,
 )
 from allennlp_layer_saliency.interpreters.base import LayerInterpreter
 from allennlp_layer_saliency.models.text_layout import Inputs
@@ -77,8 +77,10 @@ class LayerSaliency(UndecodedInterpreter):
 
     predictor : `Predictor`
     aggregation : `FeatureAggregation`, optional
-        g: from hidden states and gradients to one weight per position. Left out: `integrated-gradients`
-        with one step, at the midpoint between a masked input's state and the input's.
+        g: from hidden states and gradients to one weight per position. Left out: the preset's.
+    preset : `str`, optional (default = `"fast"`)
+        The layer and the aggregation where they are not given, all of midpoints between a masked input's
+        state and the input's: "fast" has one at layer 1, "balanced" three and "best" twenty at layer 0.
     **kwargs
         As for `UndecodedInterpreter` (`special_tokens`), `LayerInterpreter` (`layer`, `target`, ...) and
         `TransformerInterpreter`.
@@ -88,7 +90,9 @@ class LayerSaliency(UndecodedInterpreter):
         self,
         predictor: Predictor,
         aggregation: Optional[FeatureAggregation] = None,
+        preset: str = "fast",
         **kwargs: Any,
     ) -> None:
-        super().__init__(predictor, **kwargs)
-        self._use(aggregation or default_aggregation())
+        chosen = preset_named(preset)
+        super().__init__(predictor, **{"layer": chosen.layer, **kwargs})
+        self._use(aggregation or chosen.aggregation())

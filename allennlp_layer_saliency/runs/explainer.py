@@ -111,7 +111,7 @@ def _outputs(predictor: SaliencyPredictor, inputs: Sequence[Input]) -> List[Json
     # A file gives instances or lines, never both.
     read: List[Any] = [item.read() for item in inputs]
     if read and isinstance(read[0], Instance):
-        return predictor.instance_outputs(read, [item.number for item in inputs])
+        return predictor.instance_outputs(read, [item.place for item in inputs])
     return predictor.outputs(read)
 
 
@@ -119,4 +119,4 @@ def failed(item: Input, message: str) -> Output:
     """The error record of an input that no process could explain."""
     line = item.read()
     id_ = metadata_id(line) if isinstance(line, Instance) else line.get("id")
-    return Output(written(error_record(id_, item.number, message)) + "\n", True)
+    return Output(written(error_record(id_, item.place, message)) + "\n", True)

@@ -100,7 +100,7 @@ class RunFolder:
             content = (
                 "".join(output.line for output in lines).encode()
                 if self._format == "jsonl"
-                else _parquet([item.number for item in shard.inputs], lines)
+                else _parquet([item.place for item in shard.inputs], lines)
             )
             write_whole(self._file(name, shard.number), content)
         entry = {

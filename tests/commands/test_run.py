@@ -160,10 +160,10 @@ def test_bad_inputs_are_recorded_and_counted(run, tmp_path):
     assert ["saliency" in line for line in lines] == [True, False, False, False, False, True]
     assert lines[1] == {
         "id": 2,
-        "line": 2,
+        "line": 3,
         "error": "the line has no field 'sentence'; it has 'id'",
     }
-    assert [line["line"] for line in lines[2:5]] == [3, 4, 5]
+    assert [line["line"] for line in lines[2:5]] == [4, 5, 6]
     # A finished run says so again.
     before = contents(tmp_path / "out")
     assert run("out") == (status, out, complaint) and contents(tmp_path / "out") == before
@@ -183,7 +183,7 @@ def test_bad_rows_of_tables(run, tmp_path):
         "not a valid row: field larger than field limit (131072)",
         None,
     ]
-    assert [line.get("line") for line in lines[1:4]] == [2, 3, 4]
+    assert [line.get("line") for line in lines[1:4]] == [3, 5, 6]
     assert (lines[0]["id"], lines[4]["id"]) == ("1", "5")
 
 

@@ -389,3 +389,20 @@ def test_float16_is_explained_or_refused(predictor):
     else:
         scores = interpreter.saliency_interpret_from_json(LINES[0])["instance_1"]["grad_input_1"]
         assert sum(scores) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["decoded-layer-saliency", "layer-saliency"])
+def test_presets_are_names_of_settings(predictor, name):
+    for preset, layer, steps in (("fast", 1, 1), ("balanced", 0, 3), ("best", 0, 20)):
+        aggregation = {"type": "integrated-gradients", "steps": steps, "rule": "midpoint"}
+        found = make(predictor, name, preset=preset).saliency_interpret_batch_json(LINES)
+        wanted = make(predictor, name, layer=layer, aggregation=aggregation)
+        assert found == wanted.saliency_interpret_batch_json(LINES)
+        if preset == "fast":
+            assert found == make(predictor, name).saliency_interpret_batch_json(LINES)
+        # What is given counts.
+        at_2 = make(predictor, name, preset=preset, layer=2).saliency_interpret_from_json(LINES[0])
+        wanted = make(predictor, name, layer=2, aggregation=aggregation)
+        assert at_2 == wanted.saliency_interpret_from_json(LINES[0])
+    with pytest.raises(ConfigurationError, match="preset must be one of fast, balanced, best; got 'quick'"):
+        make(predictor, name, preset="quick")
