@@ -17,6 +17,7 @@ LEVELS = (
     ("predictors",),
     ("evaluation",),
     ("runs",),
+    ("summary",),
     ("reports", "export"),
     ("commands",),
 )

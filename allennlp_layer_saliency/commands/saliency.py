@@ -13,6 +13,7 @@ from allennlp_layer_saliency.commands.archive import make_archive
 from allennlp_layer_saliency.commands.compare import run_comparison
 from allennlp_layer_saliency.commands.layers import measure_layers
 from allennlp_layer_saliency.commands.run import explain_data
+from allennlp_layer_saliency.commands.summary import MIN_TEXTS, summarise
 from allennlp_layer_saliency.reports import page
 
 
@@ -94,6 +95,25 @@ class SaliencyCommand(Subcommand):
         command.add_argument("-o", "--output", default="report.html", help="the page (default: report.html)")
         command.add_argument("-f", "--force", action="store_true", help="overwrite the page")
         command.set_defaults(func=_worker(lambda args: page.write(args.paths, args.output, args.force)))
+
+        command = _add_command(
+            commands, "summary", "Which words a classifier relies on, over all explanations of a data set."
+        )
+        command.add_argument("paths", nargs="+", help="folders of run, or files of explanations")
+        command.add_argument("-s", "--output", required=True, help="the folder for the results")
+        command.add_argument(
+            "--min-texts", type=int, default=MIN_TEXTS, help=f"of a word to be shown (default: {MIN_TEXTS})"
+        )
+        command.add_argument("--keep-case", action="store_true", help='"Good" and "good" are two words')
+        command.add_argument("--stop-words", help="a file of words to be left out, one a line")
+        command.add_argument("-f", "--force", action="store_true", help="overwrite results")
+        command.set_defaults(
+            func=_worker(
+                lambda args: summarise(
+                    args.paths, args.output, args.min_texts, args.keep_case, args.stop_words, args.force
+                )
+            )
+        )
         return subparser
 
 

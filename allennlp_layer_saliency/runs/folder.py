@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from itertools import chain
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 from allennlp.common.checks import ConfigurationError
@@ -192,26 +193,39 @@ def read_run(path: str) -> Dict[str, Iterator[JsonDict]]:
     `ConfigurationError`
         If it is not such a folder.
     """
+    return {name: chain.from_iterable(map(read_shard, shards)) for name, shards in shards_of(path).items()}
+
+
+def shards_of(path: str) -> Dict[str, List[str]]:
+    """
+    For each interpreter the files of the shards that are there, in the inputs' order.
+
+    # Raises
+
+    `ConfigurationError`
+        If the path is not a folder that `allennlp saliency run` wrote.
+    """
     manifest = _manifest_of(path)
     if manifest is None:
         raise ConfigurationError(f"{path} has no {MANIFEST}; make it with allennlp saliency run")
-    return {
-        name: _lines(os.path.join(path, EXPLANATIONS, name), manifest["format"])
-        for name in manifest["config"]["interpreters"]
-    }
+    found = {}
+    for name in manifest["config"]["interpreters"]:
+        folder = os.path.join(path, EXPLANATIONS, name)
+        files = os.listdir(folder) if os.path.isdir(folder) else []
+        files = [file for file in files if re.fullmatch(rf"\d{{6,}}\.{manifest['format']}", file)]
+        in_order = sorted(files, key=lambda file: int(file.split(".")[0]))
+        found[name] = [os.path.join(folder, file) for file in in_order]
+    return found
 
 
-def _lines(folder: str, format: str) -> Iterator[JsonDict]:
-    files = os.listdir(folder) if os.path.isdir(folder) else []
-    files = [file for file in files if re.fullmatch(rf"\d{{6,}}\.{format}", file)]
-    for file in sorted(files, key=lambda file: int(file.split(".")[0])):
-        path = os.path.join(folder, file)
-        if format == "parquet":
-            for line in pyarrow_parquet().read_table(path)["explanation"].to_pylist():
-                yield json.loads(line)
-        else:
-            with open(path, encoding="utf-8") as lines:
-                yield from map(json.loads, lines)
+def read_shard(path: str) -> Iterator[JsonDict]:
+    """The explanations and error records of one file."""
+    if path.endswith(".parquet"):
+        for line in pyarrow_parquet().read_table(path)["explanation"].to_pylist():
+            yield json.loads(line)
+    else:
+        with open(path, encoding="utf-8") as lines:
+            yield from map(json.loads, lines)
 
 
 def _parquet(numbers: List[int], outputs: List[Output]) -> bytes:

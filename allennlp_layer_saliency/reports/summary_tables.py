@@ -1,0 +1,128 @@
+"""What `allennlp saliency summary` found: files, tables on screen, and a plot."""
+
+import os
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
+
+import pandas
+from allennlp.common.util import JsonDict
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from allennlp_layer_saliency.reports import plots
+from allennlp_layer_saliency.results_folder import write_json
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# By interpreter and name.
+Tables = Dict[str, Dict[str, pandas.DataFrame]]
+
+# Words on screen and in the plot, for and against each class.
+SHOWN = 8
+TITLES = {
+    "words": "Words for (+) and against (-) each class",
+    "unseen": "Decoded words that are in no text",
+    "confusions": "Words that speak for a wrong class",
+    "suspects": "Suspects: words that the model relies on and that have one label",
+}
+
+
+def write(found: Tables, counts: JsonDict, settings: JsonDict, folder: str) -> List[str]:
+    """Write summary.json, a CSV of each table and, with matplotlib, summary.png; the files' paths."""
+    written = [os.path.join(folder, "summary.json")]
+    content = {
+        "settings": settings,
+        "interpreters": {
+            name: {**counts[name], **{title: _records(table) for title, table in of_name.items()}}
+            for name, of_name in found.items()
+        },
+    }
+    write_json(written[0], content)
+    for title in TITLES:
+        together = [
+            of_name[title].drop(columns="examples").assign(interpreter=name)
+            for name, of_name in found.items()
+        ]
+        path = os.path.join(folder, f"{title}.csv")
+        pandas.concat(together).round(6).to_csv(path, index=False)
+        written.append(path)
+    plot = figure(found)
+    if plot is not None:
+        written.append(os.path.join(folder, "summary.png"))
+        plot.savefig(written[-1], dpi=150)
+    return written
+
+
+def _records(table: pandas.DataFrame) -> List[JsonDict]:
+    """Rows as JSON has them: six digits after the point, and no NaN."""
+    rounded = table.round(6).astype(object)
+    return rounded.where(rounded.notna(), None).to_dict("records")
+
+
+def ends(table: pandas.DataFrame, groups: List[str]) -> pandas.DataFrame:
+    """The highest and the lowest rows of each group, as many as are shown, those above and below 0."""
+    kept = []
+    for _, rows in table.groupby(groups, dropna=False, sort=True):
+        kept.append(rows[rows["mean"] > 0].head(SHOWN))
+        kept.append(rows[rows["mean"] < 0].tail(SHOWN))
+    return pandas.concat(kept) if kept else table
+
+
+def show(found: Tables, counts: JsonDict) -> None:
+    """The first of each table, at the lowest layer that is explained."""
+    console = Console()
+    for name, of_name in found.items():
+        layers = of_name["words"]["layer"].dropna()
+        for title, table in of_name.items():
+            if len(layers):
+                table = table[table["layer"] == layers.min()]
+            table = table.drop(columns=["layer", "examples"])
+            if title == "suspects":
+                table = table[table["suspicion"] > 0].head(SHOWN)
+            else:
+                groups = [column for column in ("class", "gold", "predicted") if column in table]
+                table = ends(table, groups)
+            if len(table):
+                console.print(_on_screen(f"{name}: {TITLES[title]}", table))
+        errors = counts[name]["errors"]
+        note = f"{name}: {counts[name]['texts']:,} texts" + (f", {errors:,} without" if errors else "")
+        console.print(note, highlight=False, markup=False)
+
+
+def _on_screen(title: str, table: pandas.DataFrame) -> Table:
+    shown = Table(title=Text(title), box=None, title_justify="left")
+    for column in table.columns:
+        shown.add_column(column, justify="right" if table[column].dtype != object else "left")
+    for row in table.itertuples(index=False):
+        shown.add_row(*(Text(f"{value:.3g}" if isinstance(value, float) else str(value)) for value in row))
+    return shown
+
+
+def figure(found: Tables) -> Optional["Figure"]:
+    """For each interpreter and class the words with the highest and lowest means; None without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    panels: List[Any] = []
+    for name, of_name in found.items():
+        words = of_name["words"]
+        layers = words["layer"].dropna()
+        if len(layers):
+            words = words[words["layer"] == layers.min()]
+        panels += [(name, label, ends(rows, ["class"])) for label, rows in words.groupby("class")]
+    panels = [panel for panel in panels if len(panel[2])]
+    if not panels:
+        return None
+    tallest = max(len(rows) for *_, rows in panels)
+    made = Figure(figsize=(4 * len(panels), 0.22 * tallest + 1.2), constrained_layout=True)
+    for axes, (name, label, rows) in zip(made.subplots(1, len(panels), squeeze=False)[0], panels):
+        rows = rows[::-1]
+        error = (rows["high"] - rows["mean"]).fillna(0)
+        colours = ["#c0392b" if mean > 0 else "#2471a3" for mean in rows["mean"]]
+        axes.barh(range(len(rows)), rows["mean"], xerr=error, color=colours, ecolor="#777777")
+        axes.set_yticks(range(len(rows)), [plots.verbatim(word) for word in rows["word"]], fontsize=8)
+        axes.set_title(plots.verbatim(f"{name}: {label}"), fontsize="medium")
+        axes.set_xlabel("mean score where it occurs")
+    return made

@@ -1,0 +1,1 @@
+"""What a classifier relies on, over a whole data set: words, from any number of explanations."""
