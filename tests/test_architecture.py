@@ -75,7 +75,7 @@ def private_attributes(path: Path):
 
 
 # Not AllenNLP's: the hub name in a configuration, a method of named tuples, the type of argparse's parsers.
-PUBLIC_ENOUGH = {"_name_or_path", "_replace", "_SubParsersAction"}
+PUBLIC_ENOUGH = {"_asdict", "_name_or_path", "_replace", "_SubParsersAction"}
 ELSEWHERE = ("models/allennlp/", "models/huggingface/", "core/capture.py")
 
 

@@ -96,5 +96,5 @@ def test_exceptions_from_the_checks_grow_fewer():
         for package in ("allennlp_layer_saliency", "allennlp_compatibility")
         for path in (ROOT / package).rglob("*.py")
     ]
-    assert sum(text.count("# type: ignore") for text in sources) <= 17
+    assert sum(text.count("# type: ignore") for text in sources) <= 16
     assert sum(text.count("# noqa") for text in sources) <= 6

@@ -73,6 +73,9 @@ def test_it_runs(command, explained, tmp_path, roberta_folder):
         names["OUT.jsonl"] = explained
         if "-o" not in command:
             command += f" -o {out}.html"
+    if "summary" in command:
+        # Of a run, or of such a file.
+        names.update(OUT=explained, SUMMARY=out)
     if "CONFIG.jsonnet" in command:
         block = config_of(command)
         config = tmp_path / "config.jsonnet"

@@ -204,16 +204,20 @@ def _by_words(
             continue
         if number == previous:
             words[-1].pieces.append(piece)
+            of_words[-1] = of_words[-1]._replace(end=max(of_words[-1].end, span.end))
         else:
-            words.append(EncodedWord([piece], before, [], idx=span.start))
+            words.append(EncodedWord([piece], before, []))
             of_words.append(span)
             before = []
-        whole = Span(span.text, of_words[-1].start, max(of_words[-1].end, span.end))
-        of_words[-1] = whole
-        words[-1].text = texts[whole.text][whole.start : whole.end]
-        words[-1].idx_end = whole.end
     if words:
         words[-1].after = before
+    for i, (word, span) in enumerate(zip(words, of_words)):
+        # Some tokenizers' pieces have the space before them.
+        text = texts[span.text][span.start : span.end]
+        start = span.start + len(text) - len(text.lstrip())
+        of_words[i] = span._replace(start=start if text.strip() else span.start)
+        word.text = text.strip() or text
+        word.idx, word.idx_end = of_words[i].start, span.end
     return list(words), list(of_words)
 
 

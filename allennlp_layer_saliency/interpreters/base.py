@@ -243,6 +243,11 @@ class LayerInterpreter(TransformerInterpreter):
                     "this version of torch can't run a float16 model on a CPU; use a GPU "
                     "(`--cuda-device 0`), or call `model.float()`"
                 ) from error
+            if "could not create a primitive" in str(error):
+                raise ConfigurationError(
+                    f"{type(self.texts.model).__name__} can't run in mixed precision on this CPU; leave "
+                    "`autocast` out"
+                ) from error
             if "without overflow" in str(error):
                 raise ConfigurationError(
                     f"{type(self.texts.transformer).__name__} can't run in mixed precision in this version "

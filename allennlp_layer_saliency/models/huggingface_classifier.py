@@ -165,7 +165,7 @@ class HuggingFaceClassifier(Model):
             return functional.binary_cross_entropy_with_logits(chosen, torch.ones_like(chosen))
         return functional.binary_cross_entropy_with_logits(logits, label.to(logits.dtype))
 
-    def make_output_human_readable(self, output_dict: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
+    def make_output_human_readable(self, output_dict: Dict[str, Any]) -> Dict[str, Any]:
         """
         Add each instance's `label`: of one that predicts any number of labels, a list of those of a
         probability above one half; of a regression none.
@@ -180,7 +180,7 @@ class HuggingFaceClassifier(Model):
         else:
             predicted = (logits > 0).tolist()
             labels = [[names[i] for i, chosen in enumerate(row) if chosen] for row in predicted]
-        return {**output_dict, "label": labels}  # type: ignore[dict-item]
+        return {**output_dict, "label": labels}
 
     def get_metrics(self, reset: bool = False) -> Dict[str, float]:
         found = self._metric.get_metric(reset)
@@ -205,10 +205,15 @@ class HuggingFaceTagger(HuggingFaceClassifier):
     kind = "token classifier"
     label_namespace = "labels"
 
-    def forward(  # type: ignore[override]
-        self, tokens: TextFieldTensors, metadata: Optional[List[Dict[str, Any]]] = None
+    def forward(
+        self,
+        tokens: TextFieldTensors,
+        label: Optional[torch.IntTensor] = None,
+        metadata: Optional[List[Dict[str, Any]]] = None,
     ) -> Dict[str, torch.Tensor]:
         """
+        Predict; labels are for training, which this model is not for.
+
         # Returns
 
         `Dict[str, torch.Tensor]`
@@ -223,11 +228,11 @@ class HuggingFaceTagger(HuggingFaceClassifier):
         logits = of_pieces.gather(1, first.unsqueeze(-1).expand(-1, -1, of_pieces.size(-1)))
         return {"logits": logits, "class_probabilities": torch.softmax(logits, dim=-1)}
 
-    def make_output_human_readable(self, output_dict: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
+    def make_output_human_readable(self, output_dict: Dict[str, Any]) -> Dict[str, Any]:
         """Add each instance's `tags`, one for each word."""
         names = self.vocab.get_index_to_token_vocabulary("labels")
         tags = [[names[index] for index in row] for row in output_dict["logits"].argmax(-1).tolist()]
-        return {**output_dict, "tags": tags}  # type: ignore[dict-item]
+        return {**output_dict, "tags": tags}
 
 
 def in_memory(classifier: PreTrainedModel) -> HuggingFaceClassifier:

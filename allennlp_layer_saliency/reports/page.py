@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
 
-from allennlp_layer_saliency.reports import comparison_tables, layers_table
+from allennlp_layer_saliency.reports import comparison_tables, layers_table, summary_tables
 from allennlp_layer_saliency.reports.explanations import (
     STEPS,
     Text,
@@ -117,11 +117,18 @@ def _of_folder(folder: str) -> str:
         data = compact(of_comparison(list(read(examples)))) if os.path.exists(examples) else None
         notes = [comparison_tables.note(compared), *_made_of(compared, "compare")]
         return _rendered(title, notes, tables, comparison_tables.figures(compared) or {}, data)
+    summarised = _results(os.path.join(folder, "summary.json"))
+    if summarised is not None:
+        notes = [f"{name}: {of['texts']:,} texts" for name, of in summarised["interpreters"].items()]
+        found = summary_tables.read(summarised)
+        plot = summary_tables.figure(found)
+        figures = {} if plot is None else {"words for and against each class": plot}
+        return _rendered(title, notes, summary_tables.for_page(found), figures)
     if os.path.exists(os.path.join(folder, MANIFEST)):
         return _of_run(folder, title)
     raise ConfigurationError(
-        f"{folder} holds neither layers.json nor comparison.json nor {MANIFEST}; make it with allennlp "
-        "saliency layers, compare or run, or name a file of explanations"
+        f"{folder} holds neither layers.json nor comparison.json nor summary.json nor {MANIFEST}; make it "
+        "with allennlp saliency layers, compare, summary or run, or name a file of explanations"
     )
 
 

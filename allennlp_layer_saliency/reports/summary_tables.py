@@ -60,6 +60,48 @@ def _records(table: pandas.DataFrame) -> List[JsonDict]:
     return rounded.where(rounded.notna(), None).to_dict("records")
 
 
+def read(content: JsonDict) -> Tables:
+    """The tables, from what summary.json holds."""
+    return {
+        name: {title: pandas.DataFrame(of_name[title]) for title in TITLES if of_name[title]}
+        for name, of_name in content["interpreters"].items()
+    }
+
+
+def for_page(found: Tables) -> List[JsonDict]:
+    """Tables of texts, each word with a text in which it scores most, as the page's template wants them."""
+    tables = []
+    for name, of_name in found.items():
+        for title, table in of_name.items():
+            shown = _first(title, table)
+            examples = [each[0]["text"] if each else "" for each in shown["examples"]]
+            shown = shown.drop(columns=["layer", "examples"]).assign(example=examples)
+            tables.append(
+                {
+                    "caption": f"{name}: {TITLES[title]}",
+                    "columns": list(shown.columns),
+                    "rows": [[_cell(value) for value in row] for row in shown.itertuples(index=False)],
+                }
+            )
+    return [table for table in tables if table["rows"]]
+
+
+def _first(title: str, table: pandas.DataFrame) -> pandas.DataFrame:
+    """Of a table's lowest layer the rows that are shown."""
+    layers = table["layer"].dropna()
+    if len(layers):
+        table = table[table["layer"] == layers.min()]
+    if title == "suspects":
+        return table[table["suspicion"] > 0].head(SHOWN)
+    return ends(table, [column for column in ("class", "gold", "predicted") if column in table])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.3g}"
+    return str(value)
+
+
 def ends(table: pandas.DataFrame, groups: List[str]) -> pandas.DataFrame:
     """The highest and the lowest rows of each group, as many as are shown, those above and below 0."""
     kept = []
@@ -73,16 +115,8 @@ def show(found: Tables, counts: JsonDict) -> None:
     """The first of each table, at the lowest layer that is explained."""
     console = Console()
     for name, of_name in found.items():
-        layers = of_name["words"]["layer"].dropna()
         for title, table in of_name.items():
-            if len(layers):
-                table = table[table["layer"] == layers.min()]
-            table = table.drop(columns=["layer", "examples"])
-            if title == "suspects":
-                table = table[table["suspicion"] > 0].head(SHOWN)
-            else:
-                groups = [column for column in ("class", "gold", "predicted") if column in table]
-                table = ends(table, groups)
+            table = _first(title, table).drop(columns=["layer", "examples"])
             if len(table):
                 console.print(_on_screen(f"{name}: {TITLES[title]}", table))
         errors = counts[name]["errors"]
@@ -95,7 +129,7 @@ def _on_screen(title: str, table: pandas.DataFrame) -> Table:
     for column in table.columns:
         shown.add_column(column, justify="right" if table[column].dtype != object else "left")
     for row in table.itertuples(index=False):
-        shown.add_row(*(Text(f"{value:.3g}" if isinstance(value, float) else str(value)) for value in row))
+        shown.add_row(*(Text(_cell(value)) for value in row))
     return shown
 
 
@@ -107,12 +141,9 @@ def figure(found: Tables) -> Optional["Figure"]:
         return None
     panels: List[Any] = []
     for name, of_name in found.items():
-        words = of_name["words"]
-        layers = words["layer"].dropna()
-        if len(layers):
-            words = words[words["layer"] == layers.min()]
-        panels += [(name, label, ends(rows, ["class"])) for label, rows in words.groupby("class")]
-    panels = [panel for panel in panels if len(panel[2])]
+        if "words" in of_name:
+            words = _first("words", of_name["words"])
+            panels += [(name, label, rows) for label, rows in words.groupby("class")]
     if not panels:
         return None
     tallest = max(len(rows) for *_, rows in panels)

@@ -228,13 +228,13 @@ def word_scores(text: TextScores) -> Iterator[Tuple[str, float]]:
     explanation has no text, the tokens themselves. Special tokens are none.
     """
     if text.texts is None:
-        for name, span, score in zip(token_names(text), text.offsets, text.scores):
-            if span is not None:
+        for name, offsets, score in zip(token_names(text), text.offsets, text.scores):
+            if offsets is not None:
                 yield name, score
         return
     spans = [
-        None if span is None or own is None else Span(own, span[0], span[1])
-        for span, own in zip(text.offsets, text.segments)
+        None if offsets is None or own is None else Span(own, offsets[0], offsets[1])
+        for offsets, own in zip(text.offsets, text.segments)
     ]
     word, start, end, total = -1, 0, 0, 0.0
     latest: Optional[Span] = None

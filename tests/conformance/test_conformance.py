@@ -169,7 +169,12 @@ def test_mixed_precision(built):
                 with pytest.raises(ConfigurationError, match="DebertaModel can't run in mixed prec"):
                     low.saliency_interpret_from_json(line)
                 continue
-            outputs = [i.saliency_interpret_from_json(line) for i in (plain, low)]
+            try:
+                outputs = [i.saliency_interpret_from_json(line) for i in (plain, low)]
+            except ConfigurationError as error:
+                # Not all CPUs have all layers in bfloat16.
+                assert "LSTM" in str(predictor._model) and "mixed precision on this CPU" in str(error)
+                continue
             targets = [[entry["target"] for entry in instances(output)] for output in outputs]
             if [t["label"] for t in targets[0]] != [t["label"] for t in targets[1]]:
                 # Of two classes as good as each other another one is the best then.

@@ -168,20 +168,17 @@ def test_pairs_in_two_fields(tmp_path, kind, max_pieces):
     texts = perturbed(predictor, kind)
     texts._texts.budget.pieces = max_pieces
     tokenizer = texts._texts.tokenizer
-    both = [lines[0][name] for name in ("premise", "hypothesis")]
-    ids = tokenizer(both, add_special_tokens=False)["input_ids"]
+    ids = tokenizer([lines[0][name] for name in ("premise", "hypothesis")])["input_ids"]
     first = len(ids[0])
     tokens = texts.tokens(predictor._json_to_instance(lines[0]))
-    assert tokens.tokens == list(range(first + len(ids[1])))
+    assert tokens.tokens == [*range(1, first - 1), *range(first + 1, first + len(ids[1]) - 1)]
 
     def run(taken):
         left = []
         for start, text in ((0, ids[0]), (first, ids[1])):
             out = [i + start in taken for i in range(len(text))]
             kept = [tokenizer.mask_token_id if o else t for o, t in zip(out, text)]
-            if kind == "remove":
-                kept = [t for o, t in zip(out, text) if not o] or [tokenizer.mask_token_id]
-            left.append(kept)
+            left.append(kept if kind == "mask" else [t for o, t in zip(out, text) if not o])
         given = {
             name: {
                 "tokens": {
@@ -193,7 +190,7 @@ def test_pairs_in_two_fields(tmp_path, kind, max_pieces):
             for name, text in zip(("premise", "hypothesis"), left)
         }
         with torch.no_grad():
-            return torch.log_softmax(predictor._model(**given)["logits"][0].double(), 0)
+            return torch.log_softmax(predictor._model(**given)["label_logits"][0].double(), 0)
 
     sets = [frozenset(), frozenset({1, first + 1}), frozenset(tokens.tokens)]
     found = log_probabilities(texts, tokens, sets)

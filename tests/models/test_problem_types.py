@@ -182,7 +182,7 @@ def test_each_predicted_label_is_compared(multi_label):
     tokens = texts.tokens(instance)
     taken = frozenset(tokens.tokens[1:3])
     choices, found = texts.predictions(tokens, [frozenset(), taken])
-    ids = [token.text_id for token in instance["text"].tokens]
+    ids = [token.text_id for token in instance["tokens"].tokens]
     for set_ in (frozenset(), taken):
         left = torch.tensor([[id_ for i, id_ in enumerate(ids) if i not in set_]])
         with torch.no_grad():

@@ -79,7 +79,7 @@ def test_the_model_is_left_as_it_was(folder):
 
 def test_what_can_not_be_explained_is_refused(folder):
     model, tokenizer = loaded(folder)
-    with pytest.raises(ConfigurationError, match="a sequence classifier is wanted; this is a"):
+    with pytest.raises(ConfigurationError, match="a sequence or token classifier is wanted; this is a"):
         explain(model.base_model, tokenizer, SENTENCES)
     with pytest.raises(ConfigurationError, match="a text must be a string; this one is int"):
         explain(model, tokenizer, [("good", 7)], "layer-saliency")

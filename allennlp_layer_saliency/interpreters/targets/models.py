@@ -207,6 +207,8 @@ class MultiLabelTarget(ModelTarget):
     probable one. A label's log-probability is that of its own logistic function.
     """
 
+    one_of_several = False
+
     def choose(
         self, outputs: Dict[str, Any], predictions: List[JsonDict], instances: List[Instance]
     ) -> List[List[Choice]]:
