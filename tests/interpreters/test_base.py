@@ -396,13 +396,13 @@ def test_presets_are_names_of_settings(predictor, name):
     for preset, layer, steps in (("fast", 1, 1), ("balanced", 0, 3), ("best", 0, 20)):
         aggregation = {"type": "integrated-gradients", "steps": steps, "rule": "midpoint"}
         found = make(predictor, name, preset=preset).saliency_interpret_batch_json(LINES)
-        wanted = make(predictor, name, layer=layer, aggregation=aggregation)
+        wanted = make(predictor, name, layer=layer, aggregation=dict(aggregation))
         assert found == wanted.saliency_interpret_batch_json(LINES)
         if preset == "fast":
             assert found == make(predictor, name).saliency_interpret_batch_json(LINES)
         # What is given counts.
         at_2 = make(predictor, name, preset=preset, layer=2).saliency_interpret_from_json(LINES[0])
-        wanted = make(predictor, name, layer=2, aggregation=aggregation)
+        wanted = make(predictor, name, layer=2, aggregation=dict(aggregation))
         assert at_2 == wanted.saliency_interpret_from_json(LINES[0])
     with pytest.raises(ConfigurationError, match="preset must be one of fast, balanced, best; got 'quick'"):
         make(predictor, name, preset="quick")
