@@ -71,7 +71,8 @@ class PerturbedPredictions:
     # Raises
 
     `ConfigurationError`
-        If the kind is unknown, or the tokenizer has no mask token.
+        If the kind is unknown or not for the model, the model predicts a number, or the tokenizer has no
+        mask token.
     """
 
     def __init__(self, texts: TextReader, kind: str = "mask") -> None:
