@@ -289,6 +289,7 @@ class SaliencyPredictor(Predictor):
 _FIELDS = {
     "textual_entailment": ("premise", "hypothesis"),
     "transformer_qa": ("question", "context"),
+    "coreference_resolution": ("document",),
     "text_classifier": ("sentence",),
 }
 

@@ -481,6 +481,7 @@ def test_white_space_is_no_text(predictor, blank):
             '; "inner": "textual_entailment" reads premise and hypothesis',
         ),
         ({"question": "who", "context": "a man"}, '; "inner": "transformer_qa" reads question and context'),
+        ({"document": "a man"}, '; "inner": "coreference_resolution" reads document'),
         ({"premise": "a man"}, "it has 'premise'"),
     ],
 )
