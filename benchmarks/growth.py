@@ -10,7 +10,7 @@ from allennlp.predictors import Predictor
 from transformers import AutoTokenizer, RobertaConfig, RobertaForSequenceClassification
 
 from allennlp_layer_saliency.dataset_readers.huggingface_classifier import InMemoryReader
-from allennlp_layer_saliency.models.huggingface_classifier import InMemoryClassifier
+from allennlp_layer_saliency.models.huggingface_classifier import in_memory
 from allennlp_layer_saliency.predictors import SaliencyPredictor
 from benchmarks.explainers import interpreter
 from benchmarks.models import VOCABULARY_SIZE, classifier, save_language_model, texts
@@ -83,7 +83,7 @@ def with_targets(folder: str, rounds: int) -> Dict[str, Any]:
             model.classifier.out_proj.bias[:targets] = 100.0
         model.config._name_or_path = folder
         for kind in KINDS:
-            predictor = SaliencyPredictor(InMemoryClassifier(model), reader, default(kind))
+            predictor = SaliencyPredictor(in_memory(model), reader, default(kind))
             instances = [[reader.text_to_instance(line["sentence"])] for line in lines]
             found = predictor.explain(instances)
             assert all(len(one.explanation) == targets for one in found), found
