@@ -11,6 +11,7 @@ from allennlp.predictors import Predictor
 from transformers import AutoModelForMaskedLM
 
 from allennlp_layer_saliency.predictors import SaliencyPredictor
+from benchmarks.timing import Row
 
 # What the figures at layer 9 are for: no list of decoded words, which no built-in has.
 BATCH = {"layer": 9, "decoded_top_k": 0}
@@ -101,6 +102,14 @@ class Bare:
         self.model.requires_grad_(True)
         return gradient
 
+    def floor(self, layer: int, steps: int) -> torch.Tensor:
+        """The least that so many midpoints at a layer need; h_l."""
+        hidden = self.lower(layer)
+        self.top(hidden, layer)
+        for _ in range(steps):
+            self.upper(hidden, layer)
+        return hidden
+
     def _attention(self) -> torch.Tensor:
         mask = self.mask[:, None, None, :].float()
         return (1.0 - mask) * torch.finfo(torch.float32).min
@@ -133,3 +142,15 @@ def captum_of(bare: Bare, name: str, layer: int, **arguments: Any) -> Callable[[
         return found.sum(-1).detach()
 
     return run
+
+
+def captum_steps(one: Bare) -> Dict[str, Row]:
+    """Captum's layer integrated gradients of a text, from padding."""
+    special = (one.ids == 0) | (one.ids == 2)
+    padding = torch.where(special, one.ids, torch.ones_like(one.ids))
+    return {
+        f"Captum's LayerIntegratedGradients, embeddings, {steps} steps": Row(
+            captum_of(one, "LayerIntegratedGradients", 0, baselines=padding, n_steps=steps), 1
+        )
+        for steps in (20, 50)
+    }

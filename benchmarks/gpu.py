@@ -85,15 +85,11 @@ def beside(predictor: Predictor, lines: List[Dict[str, str]], rounds: int) -> Di
     """The default, its floor in bare torch, and integrated gradients of Captum, all texts at once."""
     bare = Bare(predictor, lines)
     pieces = bare.ids.numel()
-
-    def floor() -> None:
-        hidden = bare.lower(1)
-        bare.top(hidden, 1)
-        bare.upper(hidden, 1)
-
     ours = interpreter(predictor, type="layer-saliency")
     rows = {
-        "floor: a forward pass, and one forward and backward above layer 1": Row(waited(floor), len(lines)),
+        "floor: a forward pass, and one forward and backward above layer 1": Row(
+            waited(lambda: bare.floor(1, 1)), len(lines)
+        ),
         "layer-saliency": explain(ours, lines, pieces),
     }
     for steps in (20, 50):

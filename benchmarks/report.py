@@ -13,8 +13,8 @@ installed versions replaces what was; figures of other versions stay. `--only GR
 
 {environments}
 
-With AllenNLP's own versions only the default, end to end and the start were measured with the last commit;
-the rest is from an earlier one, with captum 0.7.0.
+With AllenNLP's own versions the default, growth, end to end and the start are of recent commits; the rest is
+from an earlier one, with captum 0.7.0.
 
 The model, unless said otherwise, has RoBERTa-base's size (12 layers, hidden size 768, vocabulary of
 50,265) and random weights. All rows of a table are timed in turn, round by round: what disturbs one

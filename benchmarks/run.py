@@ -37,6 +37,7 @@ from benchmarks.explainers import (
     Bare,
     Head,
     captum_of,
+    captum_steps,
     decoded,
     interpreter,
     through_predictor,
@@ -198,9 +199,7 @@ def the_default(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any
     one = Bare(predictor, few)
 
     def floor(decodes: bool) -> None:
-        hidden = bare.lower(1)
-        bare.top(hidden, 1)
-        bare.upper(hidden, 1)
+        hidden = bare.floor(1, 1)
         if decodes:
             head(hidden[bare.mask])
 
@@ -223,11 +222,7 @@ def presets(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any]:
     bare, one, head = Bare(predictor, lines), Bare(predictor, few), Head(folder)
 
     def floor(of: Bare, name: str, decodes: bool) -> None:
-        layer, steps = PRESETS[name]
-        hidden = of.lower(layer)
-        of.top(hidden, layer)
-        for _ in range(steps):
-            of.upper(hidden, layer)
+        hidden = of.floor(*PRESETS[name])
         if decodes:
             head(hidden[of.mask])
 
@@ -243,18 +238,6 @@ def presets(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any]:
     return {
         "shape": "4 texts of 128 pieces; best and Captum 1",
         "rows": interleaved("presets", {**rows, **captum_steps(one)}, rounds),
-    }
-
-
-def captum_steps(one: Bare) -> Dict[str, Row]:
-    """Captum's layer integrated gradients of a text, from padding."""
-    special = (one.ids == 0) | (one.ids == 2)
-    padding = torch.where(special, one.ids, torch.ones_like(one.ids))
-    return {
-        f"Captum's LayerIntegratedGradients, embeddings, {steps} steps": Row(
-            captum_of(one, "LayerIntegratedGradients", 0, baselines=padding, n_steps=steps), 1
-        )
-        for steps in (20, 50)
     }
 
 

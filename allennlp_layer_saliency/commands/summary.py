@@ -17,6 +17,7 @@ from allennlp_layer_saliency.results_folder import ResultsFolder, read_json, wri
 from allennlp_layer_saliency.runs.folder import read_shard, shards_of
 from allennlp_layer_saliency.summary import tables
 from allennlp_layer_saliency.summary.tally import Tally
+from allennlp_layer_saliency.version import VERSION
 
 MIN_TEXTS = 5
 # What is done of each source, so that a stopped run goes on, and one with more shards adds only these.
@@ -66,7 +67,7 @@ def summarise(
     """
     check_at_least_one(min_texts=min_texts)
     left_out = _stop_words(stop_words, keep_case)
-    known = {"keep_case": keep_case, "stop_words": sorted(left_out)}
+    known = {"keep_case": keep_case, "stop_words": sorted(left_out), "version": VERSION}
     sources = _sources(paths)
     with ResultsFolder(output, "config.json", "summary") as folder:
         before = None if force else folder.before()
@@ -128,7 +129,7 @@ def _sources(paths: List[str]) -> List[Source]:
 def _part(
     folder: ResultsFolder, source: Source, keep_case: bool, stop_words: FrozenSet[str], anew: bool
 ) -> Tally:
-    """What a source adds up to, as it was saved, or else made and saved."""
+    """What a source adds up to, as it was saved for these bytes, or else made and saved."""
     digest = sha256(source.path)
     os.makedirs(folder.file(PARTS), exist_ok=True)
     path = folder.file(os.path.join(PARTS, f"{digest}.json"))

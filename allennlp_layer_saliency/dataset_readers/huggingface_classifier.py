@@ -22,7 +22,7 @@ from allennlp_layer_saliency.models.huggingface import (
     in_archive,
     load_tokenizer,
 )
-from allennlp_layer_saliency.models.offsets import Span, words_of
+from allennlp_layer_saliency.models.offsets import Span, grouped_by_word
 
 logger = logging.getLogger(__name__)
 
@@ -195,30 +195,23 @@ def _by_words(
 ) -> Tuple[List[Token], List[Optional[Span]]]:
     """The words that word pieces are of, and their spans."""
     words: List[EncodedWord] = []
-    of_words: List[Span] = []
-    before: List[Token] = []
-    numbers = words_of(texts, spans)
-    for piece, span, number, previous in zip(pieces, spans, numbers, [None, *numbers]):
-        if span is None:
-            before.append(piece)
-            continue
-        if number == previous:
-            words[-1].pieces.append(piece)
-            of_words[-1] = of_words[-1]._replace(end=max(of_words[-1].end, span.end))
-        else:
-            words.append(EncodedWord([piece], before, []))
-            of_words.append(span)
-            before = []
+    of_words: List[Optional[Span]] = []
+    end = 0
+    for span, own in grouped_by_word(texts, spans):
+        word = EncodedWord(
+            [pieces[i] for i in own],
+            before=pieces[end : own[0]],
+            after=[],
+            text=texts[span.text][span.start : span.end],
+            idx=span.start,
+            idx_end=span.end,
+        )
+        words.append(word)
+        of_words.append(span)
+        end = own[-1] + 1
     if words:
-        words[-1].after = before
-    for i, (word, span) in enumerate(zip(words, of_words)):
-        # Some tokenizers' pieces have the space before them.
-        text = texts[span.text][span.start : span.end]
-        start = span.start + len(text) - len(text.lstrip())
-        of_words[i] = span._replace(start=start if text.strip() else span.start)
-        word.text = text.strip() or text
-        word.idx, word.idx_end = of_words[i].start, span.end
-    return list(words), list(of_words)
+        words[-1].after = pieces[end:]
+    return list(words), of_words
 
 
 class InMemoryReader(HuggingFaceClassifierReader):

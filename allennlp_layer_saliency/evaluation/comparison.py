@@ -1,4 +1,4 @@
-"""Interpreters and metrics on a data set: one record for each text and row."""
+"""Interpreters and metrics on a data set: one record for each text, prediction and row."""
 
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 

@@ -38,9 +38,9 @@ def summary(
 
     `JsonDict`
         `rows`: for each row and metric `statistics.mean` over texts, a text's value being the mean over its
-        predictions. `tests`: for each metric (without bins) and
-        each other row `statistics.paired` over the texts that both have, with `p_holm`, corrected over
-        the metric's tests. `texts`: how many have a record; `errors`: how many a row has without.
+        predictions. `tests`: for each metric (without bins) and each other row `statistics.paired` over the
+        texts that both have, with `p_holm`, corrected over the metric's tests. `texts`: how many have
+        a record; `errors`: how many a row has without.
 
     # Raises
 

@@ -137,7 +137,7 @@ class HuggingFaceClassifier(Model):
     def _logits(self, tokens: TextFieldTensors) -> torch.Tensor:
         """The classifier's own. Shape: (batch, labels), or (batch, word pieces, labels)."""
         (indexed,) = tokens.values()
-        # Of words there is a mask of their own.
+        # Where tokens are words, "mask" is theirs.
         mask = indexed.get("wordpiece_mask", indexed["mask"])
         inputs = {"input_ids": indexed["token_ids"], "attention_mask": mask.long()}
         if self._takes_token_types:

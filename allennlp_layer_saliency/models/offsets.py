@@ -10,7 +10,7 @@ import re
 import unicodedata
 from bisect import bisect_left, bisect_right
 from functools import lru_cache
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from allennlp_layer_saliency.byte_level import BYTES
 
@@ -136,6 +136,27 @@ def words_of(texts: Sequence[str], spans: Sequence[Optional[Span]]) -> List[Opti
         text, last = span.text, end
         words.append(count)
     return words
+
+
+def grouped_by_word(texts: Sequence[str], spans: Sequence[Optional[Span]]) -> List[Tuple[Span, List[int]]]:
+    """
+    The words of `words_of`, in order: the characters of each, without white space around them where there is
+    anything else, and its tokens.
+    """
+    tokens: Dict[int, List[int]] = {}
+    for token, word in enumerate(words_of(texts, spans)):
+        if word is not None:
+            tokens.setdefault(word, []).append(token)
+    found = []
+    for own in tokens.values():
+        of_word = [span for span in (spans[token] for token in own) if span is not None]
+        whole = of_word[0]._replace(end=max(span.end for span in of_word))
+        written = texts[whole.text][whole.start : whole.end]
+        if written.strip():
+            start = whole.start + len(written) - len(written.lstrip())
+            whole = whole._replace(start=start, end=start + len(written.strip()))
+        found.append((whole, own))
+    return found
 
 
 @lru_cache(maxsize=64)

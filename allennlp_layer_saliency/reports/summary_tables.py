@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from allennlp_layer_saliency.display import colours
 from allennlp_layer_saliency.reports import plots
 from allennlp_layer_saliency.results_folder import write_json
 
@@ -151,8 +152,8 @@ def figure(found: Tables) -> Optional["Figure"]:
     for axes, (name, label, rows) in zip(made.subplots(1, len(panels), squeeze=False)[0], panels):
         rows = rows[::-1]
         error = (rows["high"] - rows["mean"]).fillna(0)
-        colours = ["#c0392b" if mean > 0 else "#2471a3" for mean in rows["mean"]]
-        axes.barh(range(len(rows)), rows["mean"], xerr=error, color=colours, ecolor="#777777")
+        ends = [colours(1.0 if mean > 0 else -1.0)[1] for mean in rows["mean"]]
+        axes.barh(range(len(rows)), rows["mean"], xerr=error, color=ends, ecolor="#808080")
         axes.set_yticks(range(len(rows)), [plots.verbatim(word) for word in rows["word"]], fontsize=8)
         axes.set_title(plots.verbatim(f"{name}: {label}"), fontsize="medium")
         axes.set_xlabel("mean score where it occurs")

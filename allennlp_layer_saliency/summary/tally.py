@@ -6,7 +6,7 @@ from typing import Any, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, T
 from allennlp.common.util import JsonDict
 
 from allennlp_layer_saliency.display import plain, token_names
-from allennlp_layer_saliency.models.offsets import Span, words_of
+from allennlp_layer_saliency.models.offsets import Span, grouped_by_word
 from allennlp_layer_saliency.output_line import InstanceScores, OutputLine, TextScores
 
 # How many texts are kept of each word: those in which its score is largest.
@@ -236,15 +236,5 @@ def word_scores(text: TextScores) -> Iterator[Tuple[str, float]]:
         None if offsets is None or own is None else Span(own, offsets[0], offsets[1])
         for offsets, own in zip(text.offsets, text.segments)
     ]
-    word, start, end, total = -1, 0, 0, 0.0
-    latest: Optional[Span] = None
-    for span, number, score in zip(spans, words_of(text.texts, spans), text.scores):
-        if span is None or number is None:
-            continue
-        if number != word:
-            if latest is not None:
-                yield text.texts[latest.text][start:end].strip(), total
-            word, start, end, total = number, span.start, span.end, 0.0
-        latest, end, total = span, max(end, span.end), total + score
-    if latest is not None:
-        yield text.texts[latest.text][start:end].strip(), total
+    for span, own in grouped_by_word(text.texts, spans):
+        yield text.texts[span.text][span.start : span.end].strip(), sum(text.scores[i] for i in own)

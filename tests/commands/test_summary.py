@@ -1,5 +1,6 @@
 """`allennlp saliency summary` as a user calls it."""
 
+import html
 import json
 import re
 import shutil
@@ -79,6 +80,21 @@ def test_a_run_is_summarised(summary, explained, tmp_path):
     assert first["texts"] == len(scores)
     assert first["mean"] == pytest.approx(sum(scores) / len(scores), abs=2e-6)
     assert first["examples"][0]["place"].startswith("00000")
+
+
+def test_a_page_of_it(summary, explained, tmp_path, monkeypatch, capsys):
+    summary(explained, "-s", tmp_path / "out", "--min-texts", 2)
+    report = ["report", str(tmp_path / "out"), "-o", str(tmp_path / "page.html")]
+    monkeypatch.setattr(sys, "argv", ["allennlp", "saliency", *report])
+    main()
+    assert re.search(r"page\.html: \d+ kB", capsys.readouterr().out)
+    page = (tmp_path / "page.html").read_text()
+    results = json.loads((tmp_path / "out" / "summary.json").read_text())["interpreters"]["ours"]
+    assert "ours: 32 texts" in page and "Words for (+) and against (-) each class" in page
+    # A word with the text in which it scores most.
+    first = results["words"][0]
+    assert first["examples"][0]["text"] in html.unescape(page)
+    assert page.count("data:image/svg+xml") == 1
 
 
 def test_the_same_bytes_whatever_the_order_and_whatever_stopped_it(summary, explained, tmp_path):

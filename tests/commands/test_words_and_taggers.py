@@ -12,6 +12,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer
 from allennlp_layer_saliency import explain
 from allennlp_layer_saliency.commands.archive import make_archive
 from allennlp_layer_saliency.models.huggingface import load_classifier
+from allennlp_layer_saliency.predictors import SaliencyPredictor
 from allennlp_layer_saliency.predictors.opening import open_model
 from tests.commands.test_archive import save_classifier
 from tests.conftest import ROOT
@@ -153,9 +154,11 @@ def test_a_taggers_spans_are_explained(tagger, tmp_path):
     model = AutoModelForTokenClassification.from_pretrained(tagger).eval()
     (directly,) = explain(model, AutoTokenizer.from_pretrained(tagger), TEXT, layer=1)
     assert list(directly) == list(explained[0]["saliency"])
+    of_folder = SaliencyPredictor(*open_model(tagger), config).predict_json({"sentence": TEXT})["saliency"]
     for name, instance in directly.items():
         wanted = explained[0]["saliency"][name]["signed_1"]
         assert instance["signed_1"] == pytest.approx(wanted, abs=1e-5)
+        assert of_folder[name]["signed_1"] == pytest.approx(wanted, abs=1e-5)
 
 
 def test_what_is_no_folder_of_a_classifier(tmp_path, roberta_folder):

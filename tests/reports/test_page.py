@@ -200,6 +200,11 @@ def test_layers(tmp_path):
     html = page.page([str(tmp_path)])
     assert "recovery@10" in html and "0.500±.250" in html and "data:image/svg" in html
     assert 'id="data"' not in html
+    path = tmp_path / "layers.json"
+    made_of = {"model": {"archive_file": "m.tar.gz", "sha256": "0" * 64}, "config": {}, "seed": 3}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **made_of}))
+    html = page.page([str(tmp_path)])
+    assert "allennlp saliency layers, model: m.tar.gz (SHA-256 000000000000), seed: 3" in html
 
 
 def test_a_thousand_explanations_of_all_layers_fit():

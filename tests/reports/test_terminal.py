@@ -77,6 +77,14 @@ def test_a_decoded_explanation():
     ]
 
 
+def test_small_scores_are_no_zeros():
+    small = [-2e-5, 1e-5, 1e-5, 0.0, 0.0, 0.0]
+    instance = {**INSTANCE, "signed_1": small, "vocabulary": [{"token": "bad", "score": -3e-4}]}
+    shown = lines({"saliency": {"instance_1": instance}})
+    assert "bad -3.0e-04" in shown[-1]
+    assert all("0.00" not in line for line in shown[2:])
+
+
 def test_colours_follow_the_signed_scores():
     _, text, *_ = terminal.render(LINE)
     colours = {text.plain[s.start : s.end]: s.style.bgcolor.name for s in text.spans}

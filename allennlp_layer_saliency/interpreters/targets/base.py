@@ -79,6 +79,8 @@ class ModelTarget:
         Whether the positions of the output are tokens of the input.
     one_by_one : `bool`
         Whether what the model predicts for an input depends on the others of its batch.
+    added : `str`, optional
+        What `forward` adds to the model's outputs.
 
     # Raises
 
@@ -89,6 +91,7 @@ class ModelTarget:
     one_of_several = True
     of_tokens = False
     one_by_one = False
+    added: Optional[str] = None
 
     def __init__(self, model: Model, kind: str, target_class: ClassName, contrast_class: ClassName) -> None:
         if kind not in KINDS:
@@ -115,7 +118,7 @@ class ModelTarget:
 
     def public(self, outputs: Dict[str, Any]) -> Dict[str, Any]:
         """The model's own outputs among what `forward` gave."""
-        return outputs
+        return {name: output for name, output in outputs.items() if name != self.added}
 
     def logits(self, outputs: Dict[str, Any]) -> Tensor:
         """

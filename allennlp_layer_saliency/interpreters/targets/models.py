@@ -108,15 +108,13 @@ class LinkTarget(_FixedTarget):
     """
 
     one_by_one = True
+    added = SCORES
 
     def forward(self, tensors: Dict[str, Any]) -> Dict[str, Any]:
         return with_link_scores(self.model, tensors)
 
     def fixed(self, tensors: Dict[str, Any], outputs: Dict[str, Any]) -> Dict[str, Any]:
         return with_spans(tensors, outputs)
-
-    def public(self, outputs: Dict[str, Any]) -> Dict[str, Any]:
-        return {name: output for name, output in outputs.items() if name != SCORES}
 
     def logits(self, outputs: Dict[str, Any]) -> Tensor:
         return outputs[SCORES]
@@ -153,15 +151,13 @@ class WordTarget(ModelTarget):
 
     one_of_several = False
     of_tokens = True
+    added = _HEAD_LOGITS
 
     def forward(self, tensors: Dict[str, Any]) -> Dict[str, Any]:
         head = language_model_head(self.model)
         assert head is not None, "the class of the model has one"
         with recorded(head) as outputs:
             return {**self.model(**tensors), _HEAD_LOGITS: outputs[0][1]}
-
-    def public(self, outputs: Dict[str, Any]) -> Dict[str, Any]:
-        return {name: output for name, output in outputs.items() if name != _HEAD_LOGITS}
 
     def logits(self, outputs: Dict[str, Any]) -> Tensor:
         return outputs[_HEAD_LOGITS]
