@@ -1,5 +1,6 @@
 """What is timed: ours, AllenNLP's, Captum's, and bare torch."""
 
+from copy import deepcopy
 from typing import Any, Callable, Dict, List
 
 import captum.attr
@@ -18,7 +19,8 @@ BATCH = {"layer": 9, "decoded_top_k": 0}
 
 
 def interpreter(predictor: Predictor, **config: Any) -> SaliencyInterpreter:
-    return SaliencyInterpreter.from_params(Params(config), predictor=predictor)
+    # Params takes what is nested out of the dictionary that it is given.
+    return SaliencyInterpreter.from_params(Params(deepcopy(config)), predictor=predictor)
 
 
 def decoded(predictor: Predictor, **config: Any) -> SaliencyInterpreter:
