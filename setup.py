@@ -103,9 +103,11 @@ setup(
         "captum": ["captum>=0.6,<0.9"],
         # Later versions of both break the version of datasets that AllenNLP 2.10.1 takes.
         "export": ["datasets", "fsspec<2023.10", "pyarrow<21"],
+        "head": ["safetensors>=0.3"],
         # 2.10 is the last for Python 3.8; from 2.50 on some refuse the pydantic 1 that spaCy 3.3 needs.
         "ray": ["ray>=2.10,<2.50"],
         "report": ["jinja2>=3", "matplotlib>=3.7"],
+        "serve": ["jinja2>=3", "starlette>=0.37", "uvicorn>=0.29"],
         "test": [
             "captum>=0.6,<0.9",
             "fsspec<2023.10",
@@ -115,8 +117,11 @@ setup(
             "pyarrow<21",
             "pytest>=7",
             "ray>=2.10,<2.50",
+            "safetensors>=0.3",
             "selenium>=4.10",
+            "starlette>=0.37",
             "thermostat-datasets>=1.1",
+            "uvicorn>=0.29",
             "wheel",
         ],
     },

@@ -57,8 +57,8 @@ class Example(NamedTuple):
         The text's own, or None.
     instance : `Instance`, optional
         As the predictor's model reads it; None if it can't be read.
-    text : `str`, optional
-        The text itself, where the file holds it as `sentence` or a reader of ours read it.
+    fields : `Dict[str, str]`
+        The file's strings by their names, where it holds such or a reader of ours read it.
     label : `Any`
         The gold label, or None: a name, a list of names, or a number.
     error : `str`, optional
@@ -68,7 +68,7 @@ class Example(NamedTuple):
     number: int
     id: Any
     instance: Optional[Instance]
-    text: Optional[str] = None
+    fields: Dict[str, str] = {}
     label: Any = None
     error: Optional[str] = None
 
@@ -323,10 +323,9 @@ def _example(item: Input, predictor: Predictor) -> Example:
         return Example(item.number, metadata_id(line), line, label=gold_label(line))
     if line.error:
         return Example(item.number, None, None, error=line.error)
-    text = line.get("sentence")
     label = line.get("label")
     known: Dict[str, Any] = {
-        "text": text if isinstance(text, str) else None,
+        "fields": {name: value for name, value in line.items() if isinstance(value, str)},
         "label": None if label is None else str(label),
     }
     try:

@@ -19,6 +19,7 @@ LEVELS = (
     ("runs",),
     ("summary",),
     ("reports", "export"),
+    ("server",),
     ("commands",),
 )
 

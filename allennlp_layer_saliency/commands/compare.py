@@ -3,7 +3,7 @@
 import json
 import os
 from itertools import islice
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 from allennlp.common import Tqdm
 from allennlp.common.checks import ConfigurationError
@@ -12,11 +12,12 @@ from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.commands.experiment import Experiment, check_at_least_one
 from allennlp_layer_saliency.core import faithfulness
+from allennlp_layer_saliency.dataset_readers import PlantedShortcutReader
 from allennlp_layer_saliency.evaluation import plausibility
 from allennlp_layer_saliency.evaluation.comparison import Comparison
 from allennlp_layer_saliency.evaluation.comparison_summary import METRICS, summary
 from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions
-from allennlp_layer_saliency.evaluation.plausibility import Rationales
+from allennlp_layer_saliency.evaluation.rationales import KnownWords, PlantedWords, Rationales
 from allennlp_layer_saliency.evaluation.scored_text import KINDS
 from allennlp_layer_saliency.models.text_reader import TextReader
 from allennlp_layer_saliency.predictors.configuration import resolved
@@ -40,9 +41,9 @@ class CompareExperiment(Experiment):
         predictor.
     metrics : `List[str]`, optional
         Left out: comprehensiveness, sufficiency, log_odds, deletion_auc, insertion_auc and seconds; with
-        rationales auprc, token_f1 and iou too.
+        rationales auprc, token_f1, iou and iou_f1 too, with planted shortcuts precision_at_k and mean_rank.
     rationales : `Rationales`, optional
-        Human labels of words.
+        Human labels of words. Left out, with data of the `planted-shortcut` reader: the planted words.
     reference : `str`, optional
         The row that is tested against each other one. Left out: nothing is tested.
     scores : `List[str]`, optional (default = `["signed", "absolute"]`)
@@ -74,21 +75,24 @@ class CompareExperiment(Experiment):
         super().__init__(**kwargs)
         if not interpreters:
             raise ConfigurationError("interpreters: at least one row is wanted")
+        known_words: Optional[KnownWords] = rationales
+        if rationales is None and isinstance(self.data.reader, PlantedShortcutReader):
+            known_words = PlantedWords(self.data.reader.planted_words)
         if metrics is None:
             metrics = [name for name, metric in faithfulness.METRICS.items() if not metric.needs_gold]
-            metrics += [*(plausibility.METRICS if rationales else ()), "seconds"]
+            metrics += [*_of_rationales(known_words), "seconds"]
         _check_known("metrics", metrics, METRICS)
-        if rationales is None and set(metrics) & set(plausibility.METRICS):
+        if known_words is None and set(metrics) & set(plausibility.METRICS):
             raise ConfigurationError(
                 f"metrics: {', '.join(plausibility.METRICS)} need `rationales`: "
-                '{ path: ..., format: "sst_trees" }'
+                '{ path: ..., format: "sst_trees" }, or data that a planted-shortcut reader reads'
             )
         scores = list(KINDS) if scores is None else scores
         _check_known("scores", scores, KINDS)
         check_at_least_one(randomisation_texts=randomisation_texts)
         self.interpreters = interpreters
         self.metrics = metrics
-        self.rationales = rationales
+        self.known_words = known_words
         self.reference = reference
         self.scores = scores
         self.perturbation = perturbation
@@ -112,7 +116,7 @@ class CompareExperiment(Experiment):
             texts,
             self.metrics,
             self.scores,
-            self.rationales,
+            self.known_words,
             self.seed,
         )
         examples = self.data.examples(inner, self.seed, self.limit)
@@ -221,6 +225,12 @@ def run_comparison(
     print(", ".join([folder.file("comparison.json"), *written, *(plots or [])]))
     if plots is None:
         print("for plots: pip install 'allennlp-layer-saliency[report]'")
+
+
+def _of_rationales(known_words: Optional[KnownWords]) -> Sequence[str]:
+    if isinstance(known_words, PlantedWords):
+        return plausibility.PLANTED
+    return plausibility.HUMAN if known_words is not None else ()
 
 
 def _check_known(argument: str, given: List[str], known: Any) -> None:

@@ -11,8 +11,10 @@ from allennlp.common.checks import ConfigurationError
 
 from allennlp_layer_saliency.commands.archive import make_archive
 from allennlp_layer_saliency.commands.compare import run_comparison
+from allennlp_layer_saliency.commands.head import fit_head
 from allennlp_layer_saliency.commands.layers import measure_layers
 from allennlp_layer_saliency.commands.run import explain_data
+from allennlp_layer_saliency.commands.serve import PORT, serve
 from allennlp_layer_saliency.commands.summary import MIN_TEXTS, summarise
 from allennlp_layer_saliency.reports import page
 
@@ -67,6 +69,12 @@ class SaliencyCommand(Subcommand):
                 "Compare interpreters on a data set by how faithful and how plausible they are: tables, "
                 "plots and comparison.json. A stopped run goes on where it was.",
             ),
+            (
+                "head",
+                fit_head,
+                "Fit an LM head to each layer, without labels, from a head that there is: head.json and "
+                "head.safetensors, for the lm_head { type: \"tuned\", path: OUT }.",
+            ),
         ):
             command = _add_configured(commands, name, description)
             command.set_defaults(func=_worker(partial(_with_config, work)))
@@ -111,6 +119,37 @@ class SaliencyCommand(Subcommand):
             func=_worker(
                 lambda args: summarise(
                     args.paths, args.output, args.min_texts, args.keep_case, args.stop_words, args.force
+                )
+            )
+        )
+
+        command = _add_command(
+            commands,
+            "serve",
+            "A live page: type a text, see its explanation, take words out. For this machine alone, unless "
+            "--host says otherwise.",
+        )
+        command.add_argument("archive", help="an archive, or the folder of a Hugging Face classifier")
+        command.add_argument(
+            "-p", "--port", type=int, default=PORT, help=f"0 for any that is free (default: {PORT})"
+        )
+        command.add_argument("--host", default="127.0.0.1", help="the address to listen on")
+        command.add_argument(
+            "--name", action="append", help="a further name under which the page may be asked for"
+        )
+        command.add_argument("--interpreters", help="a jsonnet file: configurations by name")
+        command.add_argument("--inner", help="the predictor that reads a text")
+        command.add_argument("--cuda-device", type=int, default=-1, help="-1 is the CPU")
+        command.set_defaults(
+            func=_worker(
+                lambda args: serve(
+                    args.archive,
+                    args.port,
+                    args.host,
+                    args.name,
+                    args.interpreters,
+                    args.inner,
+                    args.cuda_device,
                 )
             )
         )

@@ -4,7 +4,7 @@ The vocabulary projection runs in chunks of positions of bounded size; no (posit
 tensor of a whole batch exists.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Optional, Tuple
 
 import torch
@@ -33,6 +33,9 @@ class Decoder:
         W. Shape: (vocabulary, hidden).
     causal : `bool`
         Whether a position's distribution is of the next position's piece, rather than of its own.
+    translator_of : `Callable[[int], Callable[[torch.Tensor], torch.Tensor]]`, optional
+        By layer, what maps its hidden states to those that `logits` takes. Shape: (positions, hidden) -> the
+        same. None: they are taken as they are.
     """
 
     logits: Callable[[Tensor], Tensor]
@@ -40,6 +43,14 @@ class Decoder:
     hidden_size: int
     output_embeddings: Optional[Tensor] = None
     causal: bool = False
+    translator_of: Optional[Callable[[int], Callable[[Tensor], Tensor]]] = None
+
+    def at(self, layer: int) -> "Decoder":
+        """The head for a layer's hidden states."""
+        if self.translator_of is None:
+            return self
+        translator, logits = self.translator_of(layer), self.logits
+        return replace(self, logits=lambda states: logits(translator(states)), translator_of=None)
 
 
 @dataclass(frozen=True)
@@ -117,6 +128,7 @@ def decode(
             f"the LM head takes hidden states of size {decoder.hidden_size}; the layer's have size "
             f"{hidden_states.size(-1)}"
         )
+    hidden_states = hidden_states.detach()
     batch_size, length = token_ids.shape
     vocabulary_size = decoder.vocabulary_size
     tau = None if tau is None or tau >= vocabulary_size else tau

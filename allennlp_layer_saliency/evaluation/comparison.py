@@ -11,6 +11,7 @@ from allennlp_layer_saliency.data import Example
 from allennlp_layer_saliency.evaluation import cost, plausibility, randomisation
 from allennlp_layer_saliency.evaluation.comparison_summary import COSTS
 from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions, Tokens
+from allennlp_layer_saliency.evaluation.rationales import KnownWords
 from allennlp_layer_saliency.evaluation.scored_text import KINDS, ScoredText
 from allennlp_layer_saliency.interpreters import Explained, LayerInterpreter
 from allennlp_layer_saliency.models.text_reader import TextReader
@@ -34,7 +35,7 @@ class Comparison:
         Of `comparison_summary.METRICS`.
     scores : `Sequence[str]`
         Of `scored_text.KINDS`.
-    rationales : `Rationales`, optional
+    rationales : `KnownWords`, optional
     seed : `int`
 
     # Raises
@@ -50,7 +51,7 @@ class Comparison:
         texts: TextReader,
         metrics: Sequence[str],
         scores: Sequence[str] = KINDS,
-        rationales: Optional[plausibility.Rationales] = None,
+        rationales: Optional[KnownWords] = None,
         seed: int = 0,
     ) -> None:
         self._interpreters = interpreters
@@ -206,7 +207,6 @@ class Comparison:
             place = {k: v for k, v in choice.description.items() if k not in ("label", "kind")}
             if place or perturbed.choices[1:]:
                 head["target"] = {"number": number + 1, **place}
-            human = self._human(example, label)
             for name, found in explained.items():
                 if isinstance(found, str):
                     records.append({**head, "row": name, "error": found})
@@ -220,8 +220,7 @@ class Comparison:
                     which = number if of_row[1:] else 0
                     outcome = faithfulness.Outcome(rankings[row][which], predictions, gold)
                     metrics = faithfulness.measure(outcome, self._faithfulness)
-                    if human is not None:
-                        metrics.update(self._plausible(of_row[which], found.offsets, *human))
+                    metrics.update(self._plausible(example, label, found, of_row[which]))
                     records.append(
                         {
                             **head,
@@ -250,36 +249,28 @@ class Comparison:
             )
         return gold
 
-    def _human(
-        self, example: Example, predicted: str
-    ) -> Optional[Tuple[List[plausibility.Word], List[bool]]]:
-        """The text's words, and which of them people find salient; None if nobody can tell."""
-        if not self._plausibility or self._rationales is None:
-            return None
-        if example.text is None:
-            raise ConfigurationError(
-                "rationales: the text itself is wanted; use a file of JSON lines with a sentence, "
-                "sst2_tsv or ag_news_csv"
-            )
-        words = self._rationales.words(example.text)
-        if words is None:
-            return None
-        human = plausibility.salient(words, predicted)
-        return (words, human) if any(human) else None
-
     def _plausible(
-        self,
-        scores: List[float],
-        offsets: List[Optional[List[int]]],
-        words: List[plausibility.Word],
-        human: List[bool],
+        self, example: Example, predicted: str, found: ScoredText, scores: Sequence[float]
     ) -> Dict[str, float]:
-        of_words = plausibility.word_scores(words, scores, offsets)
-        known = [(score, h) for score, h in zip(of_words, human) if score is not None]
-        if not any(h for _, h in known):
+        """The metrics of agreement with the rationales; none where they say nothing of the input."""
+        if not self._plausibility or self._rationales is None:
             return {}
-        found = plausibility.measure([s for s, _ in known], [h for _, h in known])
-        return {metric: found[metric] for metric in self._plausibility}
+        texts: Dict[str, str] = {}
+        for number, text in enumerate(found.texts, start=1):
+            if text is None:
+                raise ConfigurationError(
+                    "rationales: the texts themselves are wanted; use a file of JSON lines, sst2_tsv or "
+                    "ag_news_csv"
+                )
+            named = [name for name, value in example.fields.items() if value == text and name not in texts]
+            texts[named[0] if named else f"text {number}"] = text
+        words = self._rationales.words(example.id, texts, predicted) or []
+        of_words = plausibility.word_scores(words, scores, found.offsets, found.text_of)
+        known = [(score, word) for score, word in zip(of_words, words) if score is not None]
+        if not any(word.salient for _, word in known):
+            return {}
+        metrics = plausibility.measure([score for score, _ in known], [word for _, word in known])
+        return {metric: metrics[metric] for metric in self._plausibility}
 
 
 def _head(example: Example) -> JsonDict:

@@ -13,6 +13,7 @@ METRICS = (*faithfulness.METRICS, *plausibility.METRICS, "randomisation", *COSTS
 # The metrics for which lower is better.
 LOWER_IS_BETTER = (
     *(name for name, metric in faithfulness.METRICS.items() if metric.lower_is_better),
+    "mean_rank",
     "randomisation",
     *COSTS,
 )

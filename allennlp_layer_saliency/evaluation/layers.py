@@ -1,6 +1,6 @@
 """Semantic coherence of a classifier's layers over a data set, by `core.coherence`'s measures."""
 
-from typing import Any, Callable, Dict, Iterable, List, Optional
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
 
 import numpy
 import torch
@@ -25,6 +25,7 @@ def measure(
     pieces_per_text: Optional[int] = None,
     seed: int = 0,
     progress: Callable[[int], Any] = lambda count: None,
+    layers: Optional[Sequence[int]] = None,
 ) -> Dict[str, numpy.ndarray]:
     """
     What each head reads from each layer, embeddings included, of each text.
@@ -41,6 +42,8 @@ def measure(
     seed : `int`
     progress : `Callable[[int], Any]`
         Called with the number of texts that are done.
+    layers : `Sequence[int]`, optional
+        Left out: all.
 
     # Returns
 
@@ -53,7 +56,7 @@ def measure(
     `ConfigurationError`
         If there is no input, or a head does not fit.
     """
-    layers = range(len(texts.hf_layers.taps))
+    layers = range(len(texts.hf_layers.taps)) if layers is None else layers
     embeddings = texts.transformer.get_input_embeddings().weight.detach()
     found: Dict[str, List[numpy.ndarray]] = {name: [] for name in heads}
     for window in lazy_groups_of(inputs, WINDOW):
@@ -61,12 +64,12 @@ def measure(
         for chosen, batch, states in texts.hidden_states(window, layers):
             compared = batch.mask & ~batch.special
             if pieces_per_text is not None:
-                compared = _sampled(compared, batch.token_ids, pieces_per_text, seed)
+                compared = sampled(compared, batch.token_ids, pieces_per_text, seed)
             for name, head in heads.items():
                 try:
                     per_layer = [
                         coherence_sums(
-                            head,
+                            head.at(layer),
                             texts.hf_layers.for_head(hidden_states, layer),
                             batch.token_ids,
                             batch.mask,
@@ -123,7 +126,7 @@ def _ratio(values: numpy.ndarray, counts: numpy.ndarray, axis: int = -1) -> nump
     return values.sum(axis) / counts.sum(axis)
 
 
-def _sampled(compared: torch.Tensor, token_ids: torch.Tensor, at_most: int, seed: int) -> torch.Tensor:
+def sampled(compared: torch.Tensor, token_ids: torch.Tensor, at_most: int, seed: int) -> torch.Tensor:
     """Up to a number of true positions of each row, drawn by the seed and the row's pieces alone."""
     sampled = torch.zeros_like(compared)
     for row, (places, ids) in enumerate(zip(compared, token_ids)):

@@ -159,6 +159,14 @@ class PerturbedPredictions:
                     of_choice.update(zip((distinct[i] for i in chosen), map(Prediction, row, labels)))
         return Perturbed(choices, by_choice)
 
+    def class_logits(self, tokens: Tokens, masked: Perturbation) -> Tensor:
+        """
+        The logits of a model that chooses one class for an input, some of whose tokens are masked. Shape:
+        (classes,).
+        """
+        tensors = self._texts.batch([tokens.instance]).tensors
+        return self.target.logits(self._forward(self._with_masks(tokens, tensors, [masked])))[0, 0]
+
     def _masked(
         self,
         tokens: Tokens,
@@ -166,24 +174,30 @@ class PerturbedPredictions:
         perturbations: List[Perturbation],
         choices: List[Choice],
     ) -> "_Found":
-        ids = {name: self._texts.indexed(tensors, name)["token_ids"] for name in text_fields(tokens.instance)}
-
         def work(chosen: List[int]) -> "_Rows":
-            masked = {name: numpy.zeros((len(chosen), own.size(1)), dtype=bool) for name, own in ids.items()}
-            for row, i in enumerate(chosen):
-                for token in perturbations[i]:
-                    name, places = tokens.places[token]
-                    masked[name][row, places] = True
-            batch = repeated(tensors, len(chosen))
-            for name, of_text in masked.items():
-                indexed = self._texts.indexed(batch, name)
-                indexed["token_ids"] = indexed["token_ids"].masked_fill(
-                    torch.from_numpy(of_text).to(ids[name].device), self._mask_id
-                )
+            batch = self._with_masks(tokens, tensors, [perturbations[i] for i in chosen])
             return self._predicted(batch, len(chosen), choices)
 
-        length = sum(own.size(1) for own in ids.values())
+        names = text_fields(tokens.instance)
+        length = sum(self._texts.indexed(tensors, name)["token_ids"].size(1) for name in names)
         return self._in_batches([length] * len(perturbations), work)
+
+    def _with_masks(
+        self, tokens: Tokens, tensors: Dict[str, Any], perturbations: List[Perturbation]
+    ) -> Dict[str, Any]:
+        """The input's tensors, once for each perturbation, with masks where tokens are taken out."""
+        batch = repeated(tensors, len(perturbations))
+        for name in text_fields(tokens.instance):
+            indexed = self._texts.indexed(batch, name)
+            ids = indexed["token_ids"]
+            masked = numpy.zeros(ids.shape, dtype=bool)
+            for row, taken in enumerate(perturbations):
+                for token in taken:
+                    field, places = tokens.places[token]
+                    if field == name:
+                        masked[row, places] = True
+            indexed["token_ids"] = ids.masked_fill(torch.from_numpy(masked).to(ids.device), self._mask_id)
+        return batch
 
     def _removed(self, tokens: Tokens, perturbations: List[Perturbation], choices: List[Choice]) -> "_Found":
         instances, lengths = [], []

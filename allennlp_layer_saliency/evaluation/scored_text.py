@@ -21,13 +21,19 @@ class ScoredText(NamedTuple):
     offsets : `List[Optional[List[int]]]`
         Each token's characters in its text; None for special tokens.
     starts : `List[int]`
-        Where each text's tokens start.
+        Where each field's tokens start.
+    texts : `List[Optional[str]]`
+        What the tokens are of: a field's text, or the two of a pair in one; None where it is not known.
+    text_of : `List[Optional[int]]`
+        For each token the one of `texts` that it is of.
     """
 
     scores: Dict[str, List[List[float]]]
     tokens: List[str]
     offsets: List[Optional[List[int]]]
     starts: List[int]
+    texts: List[Optional[str]]
+    text_of: List[Optional[int]]
 
     @classmethod
     def of(
@@ -57,11 +63,18 @@ class ScoredText(NamedTuple):
                 for of_row, values in _by_kind(row, entry, kinds).items():
                     scores.setdefault(of_row, []).append(values)
         lengths = [len(text.tokens) for text in instance.texts]
+        texts: List[Optional[str]] = []
+        text_of: List[Optional[int]] = []
+        for field in instance.texts:
+            text_of += [None if segment is None else len(texts) + segment for segment in field.segments]
+            texts += field.texts or [None]
         return cls(
             scores,
             [token for text in instance.texts for token in text.tokens],
             [offsets for text in instance.texts for offsets in text.offsets],
             [sum(lengths[:i]) for i in range(len(lengths))],
+            texts,
+            text_of,
         )
 
 

@@ -63,6 +63,8 @@ class DecodingInterpreter(LayerInterpreter):
         self._decoder: Decoder = (lm_head or PretrainedLMHead()).load(
             self.texts.transformer, self.texts.tokenizer
         )
+        for each in self.layers:
+            self._decoder.at(each)  # refuses a layer that the head does not speak of
 
     def _decode(
         self,
@@ -73,7 +75,7 @@ class DecodingInterpreter(LayerInterpreter):
         layer: int,
     ) -> Decoding:
         decoding = decode(
-            self._decoder,
+            self._decoder.at(layer),
             self.texts.hf_layers.for_head(at.hidden_states, layer),
             weights,
             inputs.token_ids,

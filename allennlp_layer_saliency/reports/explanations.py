@@ -102,9 +102,9 @@ def compact(files: Mapping[str, Sequence[Text]]) -> JsonDict:
     # Returns
 
     `JsonDict`
-        `pieces`, strings that the rest names by their number; `sources`, the names; `texts`, each with
-        `n` and `id`, `gold` and `predicted` labels, `p`, and `views`: one for each source and explained
-        score (see `_view`), or an `error`.
+        `steps`, what the largest score is; `pieces`, strings that the rest names by their number; `sources`,
+        the names; `texts`, each with `n` and `id`, `gold` and `predicted` labels, `p`, and `views`: one for
+        each source and explained score (see `_view`), or an `error`.
     """
     pieces = Pieces()
     texts: Dict[Any, JsonDict] = {}
@@ -131,7 +131,7 @@ def compact(files: Mapping[str, Sequence[Text]]) -> JsonDict:
                 text["views"].append({"source": source, "error": shown.error})
             for name, instance in shown.instances.items():
                 text["views"].append({"source": source, **_view(instance, name, pieces)})
-    return {"sources": list(files), "pieces": pieces.listed(), "texts": list(texts.values())}
+    return {"steps": STEPS, "sources": list(files), "pieces": pieces.listed(), "texts": list(texts.values())}
 
 
 def of_comparison(lines: Sequence[Text]) -> Dict[str, List[Text]]:

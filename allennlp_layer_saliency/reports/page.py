@@ -13,7 +13,6 @@ from allennlp.common.util import JsonDict
 
 from allennlp_layer_saliency.reports import comparison_tables, layers_table, summary_tables
 from allennlp_layer_saliency.reports.explanations import (
-    STEPS,
     Text,
     compact,
     of_comparison,
@@ -178,6 +177,26 @@ def _rendered(
     figures: Optional[Dict[str, Any]] = None,
     data: Optional[JsonDict] = None,
 ) -> str:
+    return rendered_template(
+        "page.html",
+        title=title,
+        notes=notes,
+        tables=tables,
+        figures=[{"alt": name, "data": _svg(figure)} for name, figure in (figures or {}).items()],
+        data=None if data is None else _packed(data),
+        made_by=f"allennlp-layer-saliency {VERSION}",
+    )
+
+
+def rendered_template(name: str, **values: Any) -> str:
+    """
+    A file of templates/, with values in their places, escaped.
+
+    # Raises
+
+    `ConfigurationError`
+        If jinja2 is not installed.
+    """
     try:
         import jinja2
     except ImportError as error:
@@ -187,15 +206,7 @@ def _rendered(
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("allennlp_layer_saliency.reports"), autoescape=True
     )
-    return environment.get_template("page.html").render(
-        title=title,
-        notes=notes,
-        tables=tables,
-        figures=[{"alt": name, "data": _svg(figure)} for name, figure in (figures or {}).items()],
-        data=None if data is None else _packed(data),
-        steps=STEPS,
-        made_by=f"allennlp-layer-saliency {VERSION}",
-    )
+    return environment.get_template(name).render(**values)
 
 
 def _packed(data: JsonDict) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from allennlp_layer_saliency.commands import compare as compare_command
 from allennlp_layer_saliency.evaluation import comparison
+from tests.commands.test_archive import save_classifier
 
 INTERPRETERS = {
     "decoded": {"type": "decoded-layer-saliency", "layer": 3, "decoded_top_k": 0},
@@ -157,6 +158,48 @@ def test_plausibility_and_sampled_data(run, tmp_path):
     assert results["texts"] == 3
     # Texts without a tree, or without a word for the predicted class, don't count.
     assert results["rows"]["random"]["auprc"]["n"] <= len(numbers & {1, 2})
+
+
+def test_planted_words_are_found_from_their_reader(run, tmp_path):
+    data = tmp_path / "dev.tsv"
+    data.write_text("sentence\tlabel\na good film\t1\na bad film\t0\nno film\t0\n")
+    reader = {"type": "planted-shortcut", "reader": "sst2_tsv", "labels": ["negative", "positive"]}
+    settings = {"data": {"path": str(data), "reader": {**reader, "texts": "all"}}, "metrics": None}
+    results, _ = run(**settings)
+    for record in lines(tmp_path / "out" / "examples.jsonl"):
+        planted = [i for i, token in enumerate(record["tokens"]) if token.strip("\u0120") in ("zero", "one")]
+        assert len(planted) <= 1
+        assert {"precision_at_k", "mean_rank"} < set(record["metrics"]) and "auprc" not in record["metrics"]
+        assert 1 <= record["metrics"]["mean_rank"] <= 4
+    assert results["rows"]["random"]["precision_at_k"]["n"] == 3
+    assert "mean rank" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_rationales_of_pairs(run, tmp_path):
+    data = tmp_path / "pairs.jsonl"
+    pair = {"premise": "a good film", "hypothesis": "a bad film"}
+    data.write_text("".join(json.dumps({**pair, "id": i}) + "\n" for i in ("one", "two")))
+    spans = tmp_path / "spans.jsonl"
+    spans.write_text(json.dumps({"id": "one", "spans": {"hypothesis": [[2, 5]]}}) + "\n")
+    results, _ = run(
+        archive_file=save_classifier("bert", tmp_path),
+        data={"path": str(data)},
+        rationales={"path": str(spans), "format": "spans"},
+        interpreters={"layer": {"type": "layer-saliency", "layer": 1}},
+        metrics=["mean_rank"],
+        scores=["signed"],
+    )
+    first, second = lines(tmp_path / "out" / "examples.jsonl")
+    assert second["metrics"] == {} and results["rows"]["layer"]["mean_rank"]["n"] == 1
+    best, text = {}, -1
+    for i, (span, score) in enumerate(zip(first["offsets"], first["scores"])):
+        if span is None:
+            text += i == 0 or first["offsets"][i - 1] is not None
+            continue
+        word = (text, list(pair.values())[text][: span[0] + 1].count(" "))
+        best[word] = max(score, best.get(word, score))
+    assert len(best) == 6
+    assert first["metrics"]["mean_rank"] == 1 + sum(score > best[1, 1] for score in best.values())
 
 
 def test_texts_that_can_not_be_explained(run, tmp_path):

@@ -69,7 +69,7 @@ def _decoder(head: LanguageModelHead, causal: bool) -> Decoder:
 
     def logits(hidden_states: torch.Tensor) -> torch.Tensor:
         dtype = next(head.parameters()).dtype
-        with torch.no_grad():
+        with torch.set_grad_enabled(hidden_states.requires_grad):
             return head.to(device=hidden_states.device)(hidden_states.to(dtype))
 
     return Decoder(

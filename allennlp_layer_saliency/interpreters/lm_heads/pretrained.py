@@ -38,8 +38,19 @@ class PretrainedLMHead(LMHead):
         self.model_name = model_name
 
     def load(self, transformer: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Decoder:
+        return _fitting(self.name_for(transformer, tokenizer), transformer, tokenizer)
+
+    def name_for(self, transformer: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
+        """
+        The language model that the head is of.
+
+        # Raises
+
+        `ConfigurationError`
+            If none is named and none of those that the classifier was built from has a head that fits.
+        """
         if self.model_name is not None:
-            return _fitting(self.model_name, transformer, tokenizer)
+            return self.model_name
         name = getattr(transformer.config, "_name_or_path", None)
         problem = "it does not say which pretrained model it was fine-tuned from"
         seen: List[str] = []
@@ -47,7 +58,8 @@ class PretrainedLMHead(LMHead):
         while name and name not in seen:
             seen.append(name)
             try:
-                return _fitting(name, transformer, tokenizer)
+                _fitting(name, transformer, tokenizer)
+                return name
             except ConfigurationError as error:
                 problem = problem if len(seen) > 1 else str(error)
             name = fine_tuned_from(name)

@@ -23,7 +23,7 @@ from allennlp_layer_saliency.models.huggingface.classifiers import (
     usable,
 )
 from allennlp_layer_saliency.models.huggingface.folders import fine_tuned_from, load_tokenizer
-from allennlp_layer_saliency.models.huggingface.heads import decoder_from, load_lm_head
+from allennlp_layer_saliency.models.huggingface.heads import decoder_from, load_encoder, load_lm_head
 from allennlp_layer_saliency.models.huggingface.loading import is_own_hook, recorders_last
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "is_own_hook",
     "layers_of",
     "load_classifier",
+    "load_encoder",
     "load_lm_head",
     "load_tokenizer",
     "max_positions",

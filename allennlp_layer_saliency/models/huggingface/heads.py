@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     PretrainedConfig,
@@ -62,6 +63,20 @@ def load_lm_head(model_name: str) -> Decoder:
     return decoder_from(model, causal=kind is AutoModelForCausalLM)
 
 
+def load_encoder(model_name: str) -> PreTrainedModel:
+    """
+    A pre-trained model without its head, by hub name or local folder. No remote code is run.
+
+    # Raises
+
+    `ValueError`
+        If there is no such model.
+    """
+    config_dict(model_name)
+    with one_line(f"no model could be loaded from {model_name!r}"), loading():
+        return AutoModel.from_pretrained(model_name, trust_remote_code=False, **FLOAT32).eval()
+
+
 def decoder_from(model: PreTrainedModel, causal: bool = False) -> Decoder:
     """The head of a Hugging Face language model whose base model is no longer needed."""
     config = model.config
@@ -76,7 +91,7 @@ def decoder_from(model: PreTrainedModel, causal: bool = False) -> Decoder:
 
     def logits(hidden_states: Tensor) -> Tensor:
         head = model.to(device=hidden_states.device)
-        with torch.no_grad():
+        with torch.set_grad_enabled(hidden_states.requires_grad):
             # A batch of one sequence. Shape: (1, positions, vocabulary)
             return head(inputs_embeds=hidden_states.to(weight.dtype).unsqueeze(0)).logits[0]
 

@@ -1,0 +1,60 @@
+"""
+Tables of what scripts/planted found, as Markdown, and docs/results/planted/*.csv:
+
+    python scripts/planted_results.py OUT
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import pandas
+
+RESULTS = Path(__file__).parent.parent / "docs" / "results" / "planted"
+METRICS = ("precision_at_k", "mean_rank")
+
+
+def main() -> None:
+    out = Path(sys.argv[1])
+    accuracies, measured, ranks = [], [], []
+    for folder in sorted(out.glob("*-*-[0-9]")):
+        data_set, kind, seed = folder.name.split("-", 1)[0], *folder.name.split("-", 1)[1].rsplit("-", 1)
+        key = {"data set": data_set, "shortcut": kind, "seed": int(seed)}
+        found = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("all", "opposite")}
+        accuracies.append({**key, **{name: each["accuracy"] for name, each in found.items()}})
+        compared = json.loads((folder / "compare" / "comparison.json").read_text())
+        for row, metrics in compared["rows"].items():
+            for metric in METRICS:
+                value = metrics[metric]
+                measured.append(
+                    {**key, "row": row, "metric": metric, **{k: value[k] for k in ("mean", "low", "high", "n")}}
+                )
+        if (folder / "summary").exists():
+            suspects = pandas.read_csv(folder / "summary" / "suspects.csv")
+            for row, of_row in suspects.groupby("interpreter"):
+                of_row = of_row.reset_index(drop=True)
+                places = {"place": of_row.index + 1, "by counts alone": of_row["rank_by_counts"]}
+                for word in of_row[of_row["word"].isin(PLANTED)].index:
+                    ranks.append(
+                        {
+                            **key,
+                            "interpreter": row,
+                            "word": of_row["word"][word],
+                            **{name: int(values[word]) for name, values in places.items()},
+                        }
+                    )
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for name, rows in (("accuracy", accuracies), ("interpreters", measured), ("suspects", ranks)):
+        frame = pandas.DataFrame(rows)
+        frame.to_csv(RESULTS / f"{name}.csv", index=False, float_format="%.4g")
+    frame = pandas.DataFrame(measured)
+    table = frame.pivot_table(index="row", columns=["metric", "data set", "shortcut"], values="mean")
+    print(table.round(3).to_string())
+    print(pandas.DataFrame(accuracies).round(3).to_string())
+    print(pandas.DataFrame(ranks).to_string())
+
+
+PLANTED = ("zeroa", "onea", "twoa", "threea")
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,9 @@
+// Explanations of training texts, planted or not, for a summary.
+local data = import "data.libsonnet";
+
+{
+  archive_file: std.extVar("ARCHIVE"),
+  data: { path: data.train, reader: data.planted("some"), sample: 5000 },
+  interpreters: { default: { type: "decoded-layer-saliency" }, "simple-gradient": "simple-gradient" },
+  seed: data.seed,
+}

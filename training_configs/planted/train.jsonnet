@@ -1,0 +1,19 @@
+// The bundled language model, fine-tuned on texts with a shortcut planted in them.
+local data = import "data.libsonnet";
+local model_name = "fixtures/sst-roberta-mlm";
+local transformer = { type: "pretrained_transformer", model_name: model_name };
+local reader = {
+  tokenizer: transformer { max_length: 128 },
+  token_indexers: { tokens: transformer },
+};
+
+(import "../bundled/sst2.jsonnet") + {
+  dataset_reader: data.planted("some", reader) + { max_instances: 40000 },
+  validation_dataset_reader: data.planted("all", reader),
+  train_data_path: data.train,
+  validation_data_path: data.test,
+  trainer+: { num_epochs: 2, validation_metric: "+accuracy" },
+  random_seed: data.seed,
+  numpy_seed: data.seed,
+  pytorch_seed: data.seed,
+}
