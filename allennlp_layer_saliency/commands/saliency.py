@@ -96,10 +96,10 @@ class SaliencyCommand(Subcommand):
 
         description = (
             "Make one self-contained HTML page of explanations that allennlp predict --predictor saliency "
-            "wrote, several interpreters side by side, or of what layers, compare or run wrote."
+            "wrote, several interpreters side by side, or of what layers, compare, summary or run wrote."
         )
         command = _add_command(commands, "report", description)
-        command.add_argument("paths", nargs="+", help="a folder, or files of explanations")
+        command.add_argument("paths", nargs="+", help="a folder, or files of explanations; beside them a summary")
         command.add_argument("-o", "--output", default="report.html", help="the page (default: report.html)")
         command.add_argument("-f", "--force", action="store_true", help="overwrite the page")
         command.set_defaults(func=_worker(lambda args: page.write(args.paths, args.output, args.force)))

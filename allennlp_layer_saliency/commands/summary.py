@@ -92,7 +92,7 @@ def summarise(
             for name, tally in tallies.items()
         }
         counts = {
-            name: {"texts": tally.texts, "errors": tally.errors, "labels": dict(tally.label_counts)}
+            name: {"texts": tally.texts, "unexplained": tally.errors, "labels": dict(tally.label_counts)}
             for name, tally in tallies.items()
         }
         written = summary_tables.write(found, counts, {**known, "min_texts": min_texts}, output)

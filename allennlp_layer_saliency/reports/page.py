@@ -22,6 +22,7 @@ from allennlp_layer_saliency.reports.explanations import (
 from allennlp_layer_saliency.runs.folder import MANIFEST, read_run
 from allennlp_layer_saliency.version import VERSION
 
+SUMMARY = "summary.json"
 # Of a whole data set's run; a browser has to hold them.
 TEXTS = 1000
 
@@ -31,8 +32,9 @@ def page(paths: Sequence[str]) -> str:
     # Parameters
 
     paths : `Sequence[str]`
-        A folder that `allennlp saliency layers`, `compare` or `run` wrote; or files that `allennlp predict
-        --predictor saliency` wrote, one for each interpreter, of the same inputs.
+        A folder that `allennlp saliency layers`, `compare`, `summary` or `run` wrote; or files that `allennlp
+        predict --predictor saliency` wrote, one for each interpreter, of the same inputs. A summary's folder
+        may stand beside the run, or the files, that it is of.
 
     # Raises
 
@@ -42,17 +44,52 @@ def page(paths: Sequence[str]) -> str:
     for path in paths:
         if not os.path.exists(path):
             raise ConfigurationError(f"no file or folder {path}")
+    summaries = [path for path in paths if os.path.exists(os.path.join(path, SUMMARY))]
+    if len(summaries) == 1 and len(paths) > 1:
+        others = [path for path in paths if path not in summaries]
+        return _of_summary(summaries[0], others)
     folders = [path for path in paths if os.path.isdir(path)]
     if folders and len(paths) > 1:
-        raise ConfigurationError("one folder, or several files of explanations, can be shown at a time")
+        raise ConfigurationError(
+            "one folder, or several files of explanations, can be shown at a time, and a summary beside them"
+        )
     if folders:
         return _of_folder(folders[0])
+    return _rendered(", ".join(map(source_name, paths)), data=compact(_texts_of(paths)))
+
+
+def _texts_of(paths: Sequence[str]) -> Dict[str, List[Text]]:
+    """What a run's folder has of its first texts, or files, by interpreter."""
+    folders = [path for path in paths if os.path.exists(os.path.join(path, MANIFEST))]
+    if folders and len(paths) == 1:
+        return {
+            name: [Text(n, line) for n, line in enumerate(islice(lines, TEXTS), start=1)]
+            for name, lines in read_run(folders[0]).items()
+        }
     files: Dict[str, List[Text]] = {}
     for path in paths:
         name = source_name(path)
         # Files of one name in different folders are told apart by their paths.
         files[path if name in files else name] = list(read(path))
-    return _rendered(", ".join(files), data=compact(files))
+    return files
+
+
+def _of_summary(folder: str, texts: Sequence[str] = ()) -> str:
+    """The data set at a glance; with its texts, each word is a link to those with it."""
+    summarised = _results(os.path.join(folder, SUMMARY)) or {}
+    counts = summarised.get("interpreters", {summarised["interpreter"]: summarised})
+    notes = [f"{name}: {of['texts']:,} texts" for name, of in counts.items()]
+    found = summary_tables.read(summarised)
+    plot = summary_tables.figure(found)
+    figures = {} if plot is None else {"words for and against each class": plot}
+    data = None
+    if texts:
+        files = _texts_of(texts)
+        data = compact(files)
+        if max(map(len, files.values()), default=0) == TEXTS:
+            notes.append(f"the first {TEXTS:,} texts are below")
+    title = os.path.basename(os.path.abspath(folder))
+    return _rendered(title, notes, summary_tables.for_page(found, linked=bool(texts)), figures, data)
 
 
 def to_html(explanations: Dict[str, Sequence[JsonDict]], title: str = "Explanations") -> str:
@@ -116,13 +153,8 @@ def _of_folder(folder: str) -> str:
         data = compact(of_comparison(list(read(examples)))) if os.path.exists(examples) else None
         notes = [comparison_tables.note(compared), *_made_of(compared, "compare")]
         return _rendered(title, notes, tables, comparison_tables.figures(compared) or {}, data)
-    summarised = _results(os.path.join(folder, "summary.json"))
-    if summarised is not None:
-        notes = [f"{name}: {of['texts']:,} texts" for name, of in summarised["interpreters"].items()]
-        found = summary_tables.read(summarised)
-        plot = summary_tables.figure(found)
-        figures = {} if plot is None else {"words for and against each class": plot}
-        return _rendered(title, notes, summary_tables.for_page(found), figures)
+    if os.path.exists(os.path.join(folder, SUMMARY)):
+        return _of_summary(folder)
     if os.path.exists(os.path.join(folder, MANIFEST)):
         return _of_run(folder, title)
     raise ConfigurationError(

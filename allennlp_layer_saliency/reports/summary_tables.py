@@ -32,13 +32,11 @@ TITLES = {
 def write(found: Tables, counts: JsonDict, settings: JsonDict, folder: str) -> List[str]:
     """Write summary.json, a CSV of each table and, with matplotlib, summary.png; the files' paths."""
     written = [os.path.join(folder, "summary.json")]
-    content = {
-        "settings": settings,
-        "interpreters": {
-            name: {**counts[name], **{title: _records(table) for title, table in of_name.items()}}
-            for name, of_name in found.items()
-        },
-    }
+    contents = {name: {**counts[name], **_content(of_name)} for name, of_name in found.items()}
+    first = next(iter(contents))
+    content = {"settings": settings, "interpreter": first, **contents[first]}
+    if len(contents) > 1:
+        content["interpreters"] = contents
     write_json(written[0], content)
     for title in TITLES:
         together = [
@@ -55,6 +53,27 @@ def write(found: Tables, counts: JsonDict, settings: JsonDict, folder: str) -> L
     return written
 
 
+def _content(of_name: Dict[str, pandas.DataFrame]) -> JsonDict:
+    """
+    `classes`: for each label what is `for` it and `against` it, the strongest first, and `decoded`; `errors`,
+    words that speak for a wrong class; `suspects`.
+    """
+    classes: JsonDict = {}
+    words, unseen = of_name["words"], of_name["unseen"]
+    for label in sorted({*words["class"], *unseen["class"]}):
+        own = words[words["class"] == label].drop(columns="class")
+        classes[label] = {
+            "for": _records(own[own["mean"] > 0]),
+            "against": _records(own[own["mean"] < 0][::-1]),
+            "decoded": _records(unseen[unseen["class"] == label].drop(columns="class")),
+        }
+    return {
+        "classes": classes,
+        "errors": _records(of_name["confusions"]),
+        "suspects": _records(of_name["suspects"]),
+    }
+
+
 def _records(table: pandas.DataFrame) -> List[JsonDict]:
     """Rows as JSON has them: six digits after the point, and no NaN."""
     rounded = table.round(6).astype(object)
@@ -63,14 +82,30 @@ def _records(table: pandas.DataFrame) -> List[JsonDict]:
 
 def read(content: JsonDict) -> Tables:
     """The tables, from what summary.json holds."""
-    return {
-        name: {title: pandas.DataFrame(of_name[title]) for title in TITLES if of_name[title]}
-        for name, of_name in content["interpreters"].items()
+    contents = content.get("interpreters", {content["interpreter"]: content})
+    return {name: _tables(of_name) for name, of_name in contents.items()}
+
+
+def _tables(content: JsonDict) -> Dict[str, pandas.DataFrame]:
+    words: List[JsonDict] = []
+    unseen: List[JsonDict] = []
+    for label, of_class in content["classes"].items():
+        words += [{"class": label, **row} for row in [*of_class["for"], *of_class["against"][::-1]]]
+        unseen += [{"class": label, **row} for row in of_class["decoded"]]
+    found = {
+        "words": words,
+        "unseen": unseen,
+        "confusions": content["errors"],
+        "suspects": content["suspects"],
     }
+    return {title: pandas.DataFrame(rows) for title, rows in found.items() if rows}
 
 
-def for_page(found: Tables) -> List[JsonDict]:
-    """Tables of texts, each word with a text in which it scores most, as the page's template wants them."""
+def for_page(found: Tables, linked: bool = False) -> List[JsonDict]:
+    """
+    Tables of texts, each word with a text in which it scores most, as the page's template wants them; `linked`
+    where the texts are on the page too.
+    """
     tables = []
     for name, of_name in found.items():
         for title, table in of_name.items():
@@ -81,6 +116,7 @@ def for_page(found: Tables) -> List[JsonDict]:
                 {
                     "caption": f"{name}: {TITLES[title]}",
                     "columns": list(shown.columns),
+                    "linked": "word" if linked and title != "unseen" else None,
                     "rows": [[_cell(value) for value in row] for row in shown.itertuples(index=False)],
                 }
             )
@@ -93,7 +129,7 @@ def _first(title: str, table: pandas.DataFrame) -> pandas.DataFrame:
     if len(layers):
         table = table[table["layer"] == layers.min()]
     if title == "suspects":
-        return table[table["suspicion"] > 0].head(SHOWN)
+        return table[table["score"] > 0].head(SHOWN)
     return ends(table, [column for column in ("class", "gold", "predicted") if column in table])
 
 
@@ -120,7 +156,7 @@ def show(found: Tables, counts: JsonDict) -> None:
             table = _first(title, table).drop(columns=["layer", "examples"])
             if len(table):
                 console.print(_on_screen(f"{name}: {TITLES[title]}", table))
-        errors = counts[name]["errors"]
+        errors = counts[name]["unexplained"]
         note = f"{name}: {counts[name]['texts']:,} texts" + (f", {errors:,} without" if errors else "")
         console.print(note, highlight=False, markup=False)
 

@@ -47,7 +47,7 @@ def suspects(tally: Tally, min_texts: int) -> pandas.DataFrame:
     # Returns
 
     `pandas.DataFrame`
-        In each layer the highest `suspicion` first: `share`, the word's mean share of the saliency of its
+        In each layer the highest `score` first: `share`, the word's mean share of the saliency of its
         texts, times `one_sided`, the pointwise mutual information with a label in bits,
         log2 p(label | word) / p(label) (after Pezeshkpour et al., 2022), where p(label | word) is the lower
         bound of its 95 % interval (Wilson's): what few texts say counts for little. `label`: the one for
@@ -64,11 +64,11 @@ def suspects(tally: Tally, min_texts: int) -> pandas.DataFrame:
         label, bits = one_sided(labels, tally.label_counts)
         share = sums.share / sums.texts
         rows.append([layer, word, label, share * bits, share, bits, sums.texts, sums.alone, _shown(sums)])
-    columns = ["layer", "word", "label", "suspicion", "share", "one_sided", "texts", "alone", "examples"]
+    columns = ["layer", "word", "label", "score", "share", "one_sided", "texts", "alone", "examples"]
     found = pandas.DataFrame(rows, columns=columns)
     by_counts = found.groupby("layer", dropna=False)["one_sided"].rank(method="min", ascending=False)
     found.insert(6, "rank_by_counts", by_counts.astype(int))
-    return _sorted(found, ["layer"], "suspicion")
+    return _sorted(found, ["layer"], "score")
 
 
 def one_sided(labels: Dict[str, int], of_all: Dict[str, int]) -> Tuple[str, float]:

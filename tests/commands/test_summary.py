@@ -51,19 +51,36 @@ def test_a_run_is_summarised(summary, explained, tmp_path):
     assert "ours: Words for (+) and against (-) each class" in shown and "ours: 32 texts" in shown
     assert str(tmp_path / "out" / "summary.json") in shown
     results = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert set(results["interpreters"]) == {"ours", "simple"} and results["interpreter"] == "ours"
     ours = results["interpreters"]["ours"]
-    assert ours["texts"] == 32 and sum(ours["labels"].values()) == 32
+    assert {name: results[name] for name in ours} == ours
+    assert ours["texts"] == 32 and ours["unexplained"] == 0 and sum(ours["labels"].values()) == 32
     # Each table is in the file, and by itself.
-    for name in ("words", "unseen", "confusions", "suspects"):
+    classes = ours["classes"].values()
+    counts = {
+        "words": sum(len(each["for"]) + len(each["against"]) for each in classes),
+        "unseen": sum(len(each["decoded"]) for each in classes),
+        "confusions": len(ours["errors"]),
+        "suspects": len(ours["suspects"]),
+    }
+    for name, count in counts.items():
         table = pandas.read_csv(tmp_path / "out" / f"{name}.csv", keep_default_na=False)
-        assert (table["interpreter"] == "ours").sum() == len(ours[name])
+        table = table[table["interpreter"] == "ours"]
+        assert (table["mean"] != 0 if name == "words" else table["word"].notna()).sum() == count > 0
+    for each in classes:
+        means = [[row["mean"] for row in each[side]] for side in ("for", "against")]
+        assert means == [sorted(means[0], reverse=True), sorted(means[1])]
+        assert min(means[0]) > 0 > max(means[1])
+    scores = [row["score"] for row in ours["suspects"]]
+    assert scores == sorted(scores, reverse=True) and {"word", "label", "texts"} < set(ours["suspects"][0])
     # Beside the explanations themselves.
     lines = [
         json.loads(line)
         for path in sorted((explained / "explanations" / "ours").iterdir())
         for line in path.read_text().splitlines()
     ]
-    first = next(row for row in ours["words"] if row["texts"] > 2 and row["word"].isalpha())
+    label, own = next(iter(ours["classes"].items()))
+    first = next(row for row in own["for"] if row["texts"] > 2 and row["word"].isalpha())
     scores = []
     for line in lines:
         instance = line["saliency"]["instance_1"]
@@ -75,7 +92,7 @@ def test_a_run_is_summarised(summary, explained, tmp_path):
             for span, score in zip(instance["offsets_1"], instance["signed_1"])
             if span and match.start() <= span[0] and span[1] <= match.end()
         ]
-        if own and instance["target"]["label"] == first["class"]:
+        if own and instance["target"]["label"] == label:
             scores.append(sum(own))
     assert first["texts"] == len(scores)
     assert first["mean"] == pytest.approx(sum(scores) / len(scores), abs=2e-6)
@@ -92,9 +109,20 @@ def test_a_page_of_it(summary, explained, tmp_path, monkeypatch, capsys):
     results = json.loads((tmp_path / "out" / "summary.json").read_text())["interpreters"]["ours"]
     assert "ours: 32 texts" in page and "Words for (+) and against (-) each class" in page
     # A word with the text in which it scores most.
-    first = results["words"][0]
+    first = next(iter(results["classes"].values()))["for"][0]
     assert first["examples"][0]["text"] in html.unescape(page)
     assert page.count("data:image/svg+xml") == 1
+
+
+def test_a_page_of_it_and_of_its_texts(summary, explained, tmp_path, monkeypatch):
+    summary(explained, "-s", tmp_path / "out", "--min-texts", 2)
+    for arguments in ((tmp_path / "out", explained), (explained, tmp_path / "out")):
+        command = ["report", *map(str, arguments), "-o", str(tmp_path / "page.html"), "-f"]
+        monkeypatch.setattr(sys, "argv", ["allennlp", "saliency", *command])
+        main()
+        page = (tmp_path / "page.html").read_text()
+        assert 'id="texts"' in page and 'class="find"' in page
+        assert page.index("Words for (+)") < page.index('id="texts"')
 
 
 def test_the_same_bytes_whatever_the_order_and_whatever_stopped_it(summary, explained, tmp_path):
@@ -140,4 +168,4 @@ def test_mistakes(summary, explained, tmp_path, capsys):
     summary(explained, "-s", tmp_path / "out4", "--stop-words", words, "--force")
     results = json.loads((tmp_path / "out4" / "summary.json").read_text())
     assert results["settings"]["stop_words"] == ["a", "the"]
-    assert not {"a", "the"} & {row["word"] for row in results["interpreters"]["ours"]["words"]}
+    assert not {"a", "the"} & {row["word"] for each in results["classes"].values() for row in each["for"]}

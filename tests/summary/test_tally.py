@@ -164,7 +164,7 @@ def test_the_planted_word_is_the_first_suspect():
     found = tables.suspects(tally(*lines), 5)
     assert (found["word"][0], found["label"][0]) == ("zx", "positive")
     assert found.set_index("word").loc["zx", "alone"] == 20
-    assert found.set_index("word").loc["the", "suspicion"] == 0.0
+    assert found.set_index("word").loc["the", "score"] == 0.0
 
 
 def test_words_of_pieces():

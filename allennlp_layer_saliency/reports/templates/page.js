@@ -145,6 +145,15 @@
     for (const id of ["search", "gold", "predicted", "wrong", "lowest", "highest", "order"])
       byId(id).addEventListener("input", () => { page = 0; draw(); });
     byId("pieces").addEventListener("input", draw);
+    for (const word of document.querySelectorAll("button.find"))
+      word.addEventListener("click", () => {
+        byId("search").value = word.textContent;
+        page = 0;
+        draw();
+        byId("filters").open = true;
+        byId("search").focus();
+        byId("count").scrollIntoView({ block: "center" });
+      });
     slider.addEventListener("input", showLayer);
     const narrow = window.matchMedia("(max-width: 40rem)");
     const fold = () => { byId("filters").open = !narrow.matches; };
