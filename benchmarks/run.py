@@ -375,7 +375,7 @@ def groups(
         },
         "startup": lambda: startup(rounds),
         "default": lambda: the_default(predictor, folder, rounds),
-        "presets": lambda: presets(predictor, folder, max(1, rounds // 2)),
+        "presets": lambda: presets(predictor, folder, rounds),
         **{
             f"growth with {name}": lambda grow=grow: grow(folder, max(1, rounds // 2))
             for name, grow in growth.GROUPS.items()

@@ -11,6 +11,7 @@ import pytest
 
 from tests.commands.test_archive import save_classifier
 from tests.conftest import ROOT
+from tests.server.conftest import serving
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # What the names in capitals stand for here; OUT is made anew for each command.
@@ -62,6 +63,10 @@ def test_the_readme_has_them():
 
 @pytest.mark.parametrize("command", dict.fromkeys(commands()))
 def test_it_runs(command, explained, tmp_path, roberta_folder):
+    if " serve " in command:
+        with serving(MODEL) as server:
+            assert b"<title>" in server.request("GET", "/")[2]
+        return
     out = str(tmp_path / "OUT")
     names = {
         "OUT": out,

@@ -16,7 +16,7 @@ from allennlp_layer_saliency.dataset_readers import PlantedShortcutReader
 from allennlp_layer_saliency.evaluation import plausibility
 from allennlp_layer_saliency.evaluation.comparison import Comparison
 from allennlp_layer_saliency.evaluation.comparison_summary import METRICS, summary
-from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions
+from allennlp_layer_saliency.interpreters.perturbation import PerturbedPredictions
 from allennlp_layer_saliency.evaluation.rationales import KnownWords, PlantedWords, Rationales
 from allennlp_layer_saliency.evaluation.scored_text import KINDS
 from allennlp_layer_saliency.models.text_reader import TextReader
@@ -129,7 +129,8 @@ class CompareExperiment(Experiment):
         if "randomisation" in self.metrics and saved.randomisation is None:
             first = self.data.examples(inner, self.seed, self.limit)
             saved.add_randomisation(comparison.randomisation(list(islice(first, self.randomisation_texts))))
-        return summary(saved.records(), saved.randomisation or {}, self.reference, self.seed)
+        types = {name: config["type"] for name, config in resolved(self.interpreters).items()}
+        return summary(saved.records(), saved.randomisation or {}, self.reference, self.seed, types)
 
 
 class _Saved:

@@ -10,7 +10,7 @@ from allennlp_layer_saliency.core.paths import global_numbers_of
 from allennlp_layer_saliency.data import Example
 from allennlp_layer_saliency.evaluation import cost, plausibility, randomisation
 from allennlp_layer_saliency.evaluation.comparison_summary import COSTS
-from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions, Tokens
+from allennlp_layer_saliency.interpreters.perturbation import PerturbedPredictions, Tokens
 from allennlp_layer_saliency.evaluation.rationales import KnownWords
 from allennlp_layer_saliency.evaluation.scored_text import KINDS, ScoredText
 from allennlp_layer_saliency.interpreters import Explained, LayerInterpreter

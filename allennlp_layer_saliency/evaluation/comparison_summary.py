@@ -2,6 +2,7 @@
 
 from typing import Dict, List, Optional, Sequence, Set
 
+import numpy
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
 
@@ -9,7 +10,11 @@ from allennlp_layer_saliency.core import faithfulness
 from allennlp_layer_saliency.evaluation import plausibility, statistics
 
 COSTS = ("seconds", "peak_mb")
-METRICS = (*faithfulness.METRICS, *plausibility.METRICS, "randomisation", *COSTS)
+CEILING = "ceiling_share"
+METRICS = (*faithfulness.METRICS, *plausibility.METRICS, "randomisation", CEILING, *COSTS)
+# The interpreters that say how much of a metric can be had, and the one that says how much costs nothing.
+CEILINGS = {"comprehensiveness": "greedy-comprehensiveness", "sufficiency": "greedy-sufficiency"}
+FLOOR = "random"
 # The metrics for which lower is better.
 LOWER_IS_BETTER = (
     *(name for name, metric in faithfulness.METRICS.items() if metric.lower_is_better),
@@ -24,6 +29,7 @@ def summary(
     randomised: Dict[str, List[JsonDict]],
     reference: Optional[str],
     seed: int,
+    types: Optional[Dict[str, str]] = None,
 ) -> JsonDict:
     """
     # Parameters
@@ -34,12 +40,15 @@ def summary(
         The row that is tested against each other one; None for no tests.
     seed : `int`
         Of the bootstrap and of the permutations.
+    types : `Dict[str, str]`, optional
+        The registered name of each row's interpreter, where it is known.
 
     # Returns
 
     `JsonDict`
         `rows`: for each row and metric `statistics.mean` over texts, a text's value being the mean over its
-        predictions. `tests`: for each metric (without bins) and each other row `statistics.paired` over the
+        predictions; where there are rows of `FLOOR` and of one of `CEILINGS`, `ceiling_share@METRIC`, the share of
+        the way from the one to the other that a row goes, and `ceiling_share`, the mean over metrics. `tests`: for each metric (without bins) and each other row `statistics.paired` over the
         texts that both have, with `p_holm`, corrected over the metric's tests. `texts`: how many have
         a record; `errors`: how many a row has without.
 
@@ -82,10 +91,12 @@ def summary(
         row: {m: statistics.mean(list(by_text.values()), seed) for m, by_text in of_row.items()}
         for row, of_row in values.items()
     }
+    for row, shares in _ceiling_shares(values, types or {}, seed).items():
+        rows[row].update(shares)
     tests: List[JsonDict] = []
     of_reference = {} if reference is None else values[reference]
     for metric, own in of_reference.items():
-        if metric in METRICS and metric not in COSTS:
+        if metric in METRICS and metric not in (*COSTS, CEILING):
             of_metric = []
             for row in values:
                 other = values[row].get(metric, {})
@@ -101,3 +112,40 @@ def summary(
         "texts": len({record["example"] for record in records if "error" not in record}),
         "errors": {row: len(examples) for row, examples in errors.items()},
     }
+
+
+def _ceiling_shares(
+    values: Dict[str, Dict[str, Dict[int, float]]], types: Dict[str, str], seed: int
+) -> Dict[str, JsonDict]:
+    """By row: `ceiling_share`, and that of each metric, as `statistics.mean` has them."""
+    named = {kind: row for row, kind in reversed(list(types.items())) if row in values}
+    found: Dict[str, JsonDict] = {}
+    for row, measured in values.items():
+        samples: Dict[str, List[numpy.ndarray]] = {}
+        for metric, kind in CEILINGS.items():
+            three = (row, named.get(FLOOR), named.get(kind))
+            by_text = [values[name].get(metric, {}) for name in three if name is not None]
+            shared = [n for n in by_text[0] if all(n in each for each in by_text)] if len(by_text) == 3 else []
+            if shared:
+                samples[metric] = [numpy.array([each[n] for n in shared]) for each in by_text]
+        shares = {f"{CEILING}@{metric}": _share_of(of_metric, seed) for metric, of_metric in samples.items()}
+        known = [share for share in shares.values() if share is not None]
+        if known and len(known) == len(shares):
+            mean = sum(share["mean"] for share in known) / len(known)
+            found[row] = {**shares, CEILING: {"mean": mean, "low": None, "high": None, "n": known[0]["n"]}}
+    return found
+
+
+def _share_of(samples: Sequence[numpy.ndarray], seed: int) -> Optional[JsonDict]:
+    """Of a row's values, the floor's and the ceiling's; None where these two are equal."""
+
+    def share(row: numpy.ndarray, floor: numpy.ndarray, ceiling: numpy.ndarray, axis: int = -1) -> numpy.ndarray:
+        way = ceiling.mean(axis) - floor.mean(axis)
+        return (row.mean(axis) - floor.mean(axis)) / numpy.where(way == 0, numpy.nan, way)
+
+    found = float(share(*samples))
+    if not numpy.isfinite(found):
+        return None
+    low, high = statistics.interval(seed, *samples, statistic=share) or (None, None)
+    known = low is not None and bool(numpy.isfinite([low, high]).all())
+    return {"mean": found, "low": low if known else None, "high": high if known else None, "n": len(samples[0])}

@@ -2,6 +2,7 @@ from allennlp_layer_saliency.interpreters.base import Explained, LayerInterprete
 from allennlp_layer_saliency.interpreters.baselines import AttentionRollout, RandomSaliency
 from allennlp_layer_saliency.interpreters.captum import CaptumSaliency
 from allennlp_layer_saliency.interpreters.decoded import DecodedLayerSaliency
+from allennlp_layer_saliency.interpreters.greedy import GreedyComprehensiveness, GreedySufficiency
 from allennlp_layer_saliency.interpreters.projected import ProjectedGradientSaliency
 from allennlp_layer_saliency.interpreters.scores_file import ScoresFile
 from allennlp_layer_saliency.interpreters.targets import Target
@@ -12,6 +13,8 @@ __all__ = [
     "CaptumSaliency",
     "DecodedLayerSaliency",
     "Explained",
+    "GreedyComprehensiveness",
+    "GreedySufficiency",
     "LayerInterpreter",
     "LayerSaliency",
     "ProjectedGradientSaliency",

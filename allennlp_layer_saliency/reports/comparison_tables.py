@@ -30,6 +30,7 @@ SHORT = {
     "iou_f1": "IoU F1",
     "precision_at_k": "precision at k",
     "mean_rank": "mean rank",
+    "ceiling_share": "of the ceiling",
     "randomisation": "random.",
     "seconds": "s",
     "peak_mb": "MiB",

@@ -11,7 +11,7 @@ from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.models import Model
 
 from allennlp_layer_saliency.display import units
-from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions
+from allennlp_layer_saliency.interpreters.perturbation import PerturbedPredictions
 from allennlp_layer_saliency.interpreters import LayerInterpreter
 from allennlp_layer_saliency.models.allennlp import (
     class_labels,

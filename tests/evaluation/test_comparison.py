@@ -4,7 +4,7 @@ from allennlp.common.checks import ConfigurationError
 from allennlp_layer_saliency.data import Example
 from allennlp_layer_saliency.evaluation.comparison import Comparison
 from allennlp_layer_saliency.evaluation.comparison_summary import summary
-from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions
+from allennlp_layer_saliency.interpreters.perturbation import PerturbedPredictions
 from allennlp_layer_saliency.models.allennlp import instances_of
 from allennlp_layer_saliency.models.text_reader import TextReader
 from allennlp_layer_saliency.predictors.saliency import saliency_predictors

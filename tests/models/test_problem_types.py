@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from allennlp_layer_saliency import explain
 from allennlp_layer_saliency.commands.archive import make_archive
-from allennlp_layer_saliency.evaluation.perturbation import PerturbedPredictions
+from allennlp_layer_saliency.interpreters.perturbation import PerturbedPredictions
 from allennlp_layer_saliency.models.text_reader import TextReader
 from tests.commands.test_archive import save_classifier
 
