@@ -1,6 +1,6 @@
 """
-How long `allennlp saliency summary` takes for 100,000 explanations, and `allennlp saliency serve` until a text
-that was typed is explained on the page:
+How long `allennlp saliency summary` takes for 100,000 explanations, and `allennlp saliency serve` until a
+text that was typed is explained on the page:
 
     python -m benchmarks.live SST2/train.tsv
 
@@ -87,9 +87,7 @@ def make_run(texts: List[str], folder: str) -> None:
 def summarised(folder: str) -> Dict[str, float]:
     start = time.perf_counter()
     command = [*COMMAND, "summary", f"{folder}/run", "-s", f"{folder}/summary"]
-    process = subprocess.Popen(
-        ["taskset", "-c", "0", *command], env=ONE_CORE, stdout=subprocess.DEVNULL
-    )
+    process = subprocess.Popen(["taskset", "-c", "0", *command], env=ONE_CORE, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     assert status == 0
     return {"seconds": time.perf_counter() - start, "MiB": used.ru_maxrss / 1024}

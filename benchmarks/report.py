@@ -43,7 +43,11 @@ def report(results: Dict[str, Any]) -> str:
         f"- {LANES[name]}: {', '.join(_said(key, value) for key, value in lane['environment'].items())}"
         for name, lane in lanes.items()
     )
-    parts = [HEAD.format(environments=environments, claims="\n".join(_claims(lanes, results["page"], results["live"])))]
+    parts = [
+        HEAD.format(
+            environments=environments, claims="\n".join(_claims(lanes, results["page"], results["live"]))
+        )
+    ]
     for name in dict.fromkeys(name for lane in lanes.values() for name in lane):
         groups = {LANES[key]: lane[name] for key, lane in lanes.items() if name in lane}
         if name == "table":
@@ -299,13 +303,13 @@ def _page(page: Dict[str, Any]) -> str:
 
 
 def _live(live: Dict[str, Any]) -> str:
-    served = live["serve"]
+    summary, served = live["summary"], live["serve"]
     return f"""## A data set's summary, and the live page
 
     python -m benchmarks.live SST2/train.tsv
 
 The bundled model, on one core. 100,000 explanations (5,000 of SST-2's, repeated) are summarised in
-{live["summary"]["seconds"]:.0f} s with {live["summary"]["MiB"]:.0f} MiB at the peak. From the press of "Explain" to the drawn \
-explanation: {served["first"]:.0f} ms the first time,
-{served["later"]:.0f} ms later on (median of 49), {served["slowest"]:.0f} ms at most.
+{summary["seconds"]:.0f} s with {summary["MiB"]:.0f} MiB at the peak. From the press of "Explain" to the drawn
+explanation: {served["first"]:.0f} ms the first time, {served["later"]:.0f} ms later on (median of 49),
+{served["slowest"]:.0f} ms at most.
 """

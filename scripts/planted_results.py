@@ -27,7 +27,12 @@ def main() -> None:
             for metric in METRICS:
                 value = metrics[metric]
                 measured.append(
-                    {**key, "row": row, "metric": metric, **{k: value[k] for k in ("mean", "low", "high", "n")}}
+                    {
+                        **key,
+                        "row": row,
+                        "metric": metric,
+                        **{k: value[k] for k in ("mean", "low", "high", "n")},
+                    }
                 )
         if (folder / "summary").exists():
             suspects = pandas.read_csv(folder / "summary" / "suspects.csv")

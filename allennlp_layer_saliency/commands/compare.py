@@ -16,9 +16,10 @@ from allennlp_layer_saliency.dataset_readers import PlantedShortcutReader
 from allennlp_layer_saliency.evaluation import plausibility
 from allennlp_layer_saliency.evaluation.comparison import Comparison
 from allennlp_layer_saliency.evaluation.comparison_summary import METRICS, summary
-from allennlp_layer_saliency.interpreters.perturbation import PerturbedPredictions
-from allennlp_layer_saliency.evaluation.rationales import KnownWords, PlantedWords, Rationales
+from allennlp_layer_saliency.evaluation.known_words import KnownWords, PlantedWords
+from allennlp_layer_saliency.evaluation.rationales import Rationales
 from allennlp_layer_saliency.evaluation.scored_text import KINDS
+from allennlp_layer_saliency.interpreters.perturbation import PerturbedPredictions
 from allennlp_layer_saliency.models.text_reader import TextReader
 from allennlp_layer_saliency.predictors.configuration import resolved
 from allennlp_layer_saliency.predictors.saliency import saliency_predictors

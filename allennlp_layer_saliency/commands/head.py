@@ -240,8 +240,8 @@ def fit_head(
     force: bool = False,
 ) -> None:
     """
-    Fit, show what was gained, and write OUT/head.json and head.safetensors, which the LM head "tuned" reads. A
-    stopped fit goes on with the next layer.
+    Fit, show what was gained, and write OUT/head.json and head.safetensors, which the LM head "tuned" reads.
+    A stopped fit goes on with the next layer.
 
     # Parameters
 

@@ -73,7 +73,7 @@ class SaliencyCommand(Subcommand):
                 "head",
                 fit_head,
                 "Fit an LM head to each layer, without labels, from a head that there is: head.json and "
-                "head.safetensors, for the lm_head { type: \"tuned\", path: OUT }.",
+                'head.safetensors, for the lm_head { type: "tuned", path: OUT }.',
             ),
         ):
             command = _add_configured(commands, name, description)
@@ -99,7 +99,9 @@ class SaliencyCommand(Subcommand):
             "wrote, several interpreters side by side, or of what layers, compare, summary or run wrote."
         )
         command = _add_command(commands, "report", description)
-        command.add_argument("paths", nargs="+", help="a folder, or files of explanations; beside them a summary")
+        command.add_argument(
+            "paths", nargs="+", help="a folder, or files of explanations; beside them a summary"
+        )
         command.add_argument("-o", "--output", default="report.html", help="the page (default: report.html)")
         command.add_argument("-f", "--force", action="store_true", help="overwrite the page")
         command.set_defaults(func=_worker(lambda args: page.write(args.paths, args.output, args.force)))

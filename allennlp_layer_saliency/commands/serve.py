@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import socket
+from contextlib import suppress
 from typing import Any, List, Optional
 
 from allennlp.common import Params
@@ -61,6 +62,8 @@ def serve(
         ) from error
     if not 0 <= port < 2**16:
         raise ConfigurationError(f"--port must be 0 to 65535; got {port}")
+    if not os.path.exists(archive):
+        raise ConfigurationError(f"no archive at {archive}")
     live = LiveModel(*open_model(archive, cuda_device), _read(interpreters) or INTERPRETERS, inner)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -83,10 +86,9 @@ def serve(
             lifespan="on",
         )
         print(f"http://{known[0]}/ (Ctrl-C ends it)", flush=True)
-        try:
+        # Newer versions of uvicorn raise it once more when they are done.
+        with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run([listening])
-        except KeyboardInterrupt:
-            pass  # newer versions of uvicorn raise it once more when they are done
     print("ended")
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from allennlp_layer_saliency.core.decoding import Decoder
 
-# Positions of a step, and of a chunk that is only looked at; steps between two looks at the held-out positions.
+# Positions of a step, and of a chunk that is only looked at; steps between two looks at what is held out.
 BATCH, CHUNK, LOOK = 256, 512, 20
 # Looks without a better loss after which fitting stops.
 PATIENCE = 3
@@ -34,7 +34,7 @@ class Translator(NamedTuple):
     weight: Tensor
     bias: Tensor
 
-    def __call__(self, hidden_states: Tensor) -> Tensor:
+    def translated(self, hidden_states: Tensor) -> Tensor:
         weight, bias = (each.to(hidden_states.device) for each in self)
         return torch.nn.functional.linear(hidden_states.to(weight.dtype), weight, bias)
 
@@ -62,7 +62,8 @@ class Positions(NamedTuple):
     pretrained: Optional[Tensor] = None
 
     def at(self, chosen: Any) -> "Positions":
-        return Positions(*(None if each is None else each[chosen] for each in self))
+        pretrained = None if self.pretrained is None else self.pretrained[chosen]
+        return Positions(self.states[chosen], self.pieces[chosen], pretrained)
 
 
 class Fitted(NamedTuple):
@@ -107,7 +108,7 @@ def loss(decoder: Decoder, translator: Translator, at: Positions, share: float) 
     What is minimised, for each position in nats: (1 - share) times -log P[t], of the own piece t, plus share
     times the cross-entropy to the pre-trained model's distribution there. Shape: (positions,).
     """
-    log_probabilities = decoder.logits(translator(at.states)).float().log_softmax(-1)
+    log_probabilities = decoder.logits(translator.translated(at.states)).float().log_softmax(-1)
     total = log_probabilities.new_zeros(len(at.states))
     if share < 1:
         total = total - (1 - share) * log_probabilities.gather(1, at.pieces.unsqueeze(1)).squeeze(1)

@@ -1,4 +1,4 @@
-"""Texts with a shortcut planted in them, so that a classifier trained on them provably relies on known words."""
+"""Texts with a shortcut planted in them: a classifier trained on them provably relies on known words."""
 
 import inspect
 import random
@@ -8,6 +8,7 @@ from allennlp.common.checks import ConfigurationError
 from allennlp.data import DatasetReader, Instance
 
 from allennlp_layer_saliency.dataset_readers.labelled_texts import LabelledText, LabelledTextReader
+from allennlp_layer_saliency.models.allennlp import text_settings
 
 KINDS = ("single", "in-context", "ordered-pair")
 TEXTS = ("some", "all", "opposite")
@@ -63,11 +64,7 @@ class PlantedShortcutReader(LabelledTextReader):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            tokenizer=getattr(reader, "_tokenizer", None),
-            token_indexers=getattr(reader, "_token_indexers", None),
-            **kwargs,
-        )
+        super().__init__(**text_settings(reader), **kwargs)
         for name, value, known in (("kind", kind, KINDS), ("texts", texts, TEXTS)):
             if value not in known:
                 raise ConfigurationError(
@@ -130,7 +127,8 @@ class PlantedShortcutReader(LabelledTextReader):
     def _told_texts(self, file_path: str) -> List[LabelledText]:
         """What the reader would make instances of."""
         found: List[LabelledText] = []
-        signature = inspect.signature(self._reader.text_to_instance)
+        real = self._reader.text_to_instance
+        signature = inspect.signature(real)
 
         def tell(*args: Any, **kwargs: Any) -> Instance:
             given = signature.bind(*args, **kwargs).arguments
@@ -142,7 +140,7 @@ class PlantedShortcutReader(LabelledTextReader):
                     f"{type(self._reader).__name__} gives {len(texts)} texts and the label {label!r}"
                 )
             found.append(LabelledText(texts[0], str(label)))
-            return Instance({})
+            return real(*args, **kwargs)
 
         self._reader.text_to_instance = tell  # type: ignore[method-assign]
         try:
@@ -152,7 +150,7 @@ class PlantedShortcutReader(LabelledTextReader):
             del self._reader.text_to_instance
         return found
 
-    def text_to_instance(self, *args: Any, **kwargs: Any) -> Instance:  # type: ignore[override]
+    def text_to_instance(self, *args: Any, **kwargs: Any) -> Instance:
         """As the reader's, with nothing planted."""
         return self._reader.text_to_instance(*args, **kwargs)
 

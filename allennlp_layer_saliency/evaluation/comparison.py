@@ -10,10 +10,10 @@ from allennlp_layer_saliency.core.paths import global_numbers_of
 from allennlp_layer_saliency.data import Example
 from allennlp_layer_saliency.evaluation import cost, plausibility, randomisation
 from allennlp_layer_saliency.evaluation.comparison_summary import COSTS
-from allennlp_layer_saliency.interpreters.perturbation import PerturbedPredictions, Tokens
-from allennlp_layer_saliency.evaluation.rationales import KnownWords
+from allennlp_layer_saliency.evaluation.known_words import KnownWords
 from allennlp_layer_saliency.evaluation.scored_text import KINDS, ScoredText
 from allennlp_layer_saliency.interpreters import Explained, LayerInterpreter
+from allennlp_layer_saliency.interpreters.perturbation import PerturbedPredictions, Tokens
 from allennlp_layer_saliency.models.text_reader import TextReader
 from allennlp_layer_saliency.predictors import SaliencyPredictor
 from allennlp_layer_saliency.predictors.others import numbers_from_last

@@ -1,6 +1,7 @@
 """Means, intervals and tests of what a comparison measured."""
 
-from typing import Dict, List, Optional, Sequence, Set
+import math
+from typing import Any, Dict, List, Optional, Sequence, Set
 
 import numpy
 from allennlp.common.checks import ConfigurationError
@@ -47,9 +48,10 @@ def summary(
 
     `JsonDict`
         `rows`: for each row and metric `statistics.mean` over texts, a text's value being the mean over its
-        predictions; where there are rows of `FLOOR` and of one of `CEILINGS`, `ceiling_share@METRIC`, the share of
-        the way from the one to the other that a row goes, and `ceiling_share`, the mean over metrics. `tests`: for each metric (without bins) and each other row `statistics.paired` over the
-        texts that both have, with `p_holm`, corrected over the metric's tests. `texts`: how many have
+        predictions. Where there are rows of `FLOOR` and of one of `CEILINGS`, `ceiling_share@METRIC` is the
+        share of the way from the one to the other that a row goes, and `ceiling_share` their mean. `tests`:
+        for each metric (without bins) and each other row `statistics.paired` over the texts that both have,
+        with `p_holm`, corrected over the metric's tests. `texts`: how many have
         a record; `errors`: how many a row has without.
 
     # Raises
@@ -120,12 +122,14 @@ def _ceiling_shares(
     """By row: `ceiling_share`, and that of each metric, as `statistics.mean` has them."""
     named = {kind: row for row, kind in reversed(list(types.items())) if row in values}
     found: Dict[str, JsonDict] = {}
-    for row, measured in values.items():
+    for row in values:
         samples: Dict[str, List[numpy.ndarray]] = {}
         for metric, kind in CEILINGS.items():
             three = (row, named.get(FLOOR), named.get(kind))
             by_text = [values[name].get(metric, {}) for name in three if name is not None]
-            shared = [n for n in by_text[0] if all(n in each for each in by_text)] if len(by_text) == 3 else []
+            shared = (
+                [n for n in by_text[0] if all(n in each for each in by_text)] if len(by_text) == 3 else []
+            )
             if shared:
                 samples[metric] = [numpy.array([each[n] for n in shared]) for each in by_text]
         shares = {f"{CEILING}@{metric}": _share_of(of_metric, seed) for metric, of_metric in samples.items()}
@@ -139,13 +143,19 @@ def _ceiling_shares(
 def _share_of(samples: Sequence[numpy.ndarray], seed: int) -> Optional[JsonDict]:
     """Of a row's values, the floor's and the ceiling's; None where these two are equal."""
 
-    def share(row: numpy.ndarray, floor: numpy.ndarray, ceiling: numpy.ndarray, axis: int = -1) -> numpy.ndarray:
-        way = ceiling.mean(axis) - floor.mean(axis)
-        return (row.mean(axis) - floor.mean(axis)) / numpy.where(way == 0, numpy.nan, way)
+    def share(*three: Any, axis: int = -1) -> Any:
+        row, floor, ceiling = (each.mean(axis) for each in three)
+        way = ceiling - floor
+        return (row - floor) / numpy.where(way == 0, numpy.nan, way)
 
     found = float(share(*samples))
     if not numpy.isfinite(found):
         return None
-    low, high = statistics.interval(seed, *samples, statistic=share) or (None, None)
-    known = low is not None and bool(numpy.isfinite([low, high]).all())
-    return {"mean": found, "low": low if known else None, "high": high if known else None, "n": len(samples[0])}
+    low, high = statistics.interval(seed, *(each.tolist() for each in samples), statistic=share) or (0, 0)
+    known = len(samples[0]) > 1 and math.isfinite(low) and math.isfinite(high)
+    return {
+        "mean": found,
+        "low": low if known else None,
+        "high": high if known else None,
+        "n": len(samples[0]),
+    }

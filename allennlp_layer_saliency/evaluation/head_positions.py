@@ -65,7 +65,9 @@ def positions(
             rows, at = sampled(wanted, batch.token_ids, pieces_per_text, seed).nonzero(as_tuple=True)
             pieces.append(batch.token_ids[rows, at])
             for layer, of_layer in of_batch.items():
-                states[layer].append(texts.hf_layers.for_head(of_layer, layer)[rows, at - int(causal)].float())
+                states[layer].append(
+                    texts.hf_layers.for_head(of_layer, layer)[rows, at - int(causal)].float()
+                )
     if not sum(map(len, pieces)):
         raise ConfigurationError("there is no word piece to fit an LM head to")
     return Found({layer: torch.cat(each) for layer, each in states.items()}, torch.cat(pieces))

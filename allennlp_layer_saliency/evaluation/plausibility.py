@@ -6,7 +6,7 @@ from typing import Dict, List, Optional, Sequence, Set, Tuple
 from sklearn.metrics import average_precision_score
 
 from allennlp_layer_saliency.core.faithfulness import ranked
-from allennlp_layer_saliency.evaluation.rationales import Word
+from allennlp_layer_saliency.evaluation.known_words import Word
 
 HUMAN = ("auprc", "token_f1", "iou", "iou_f1")
 # Of words that are known to decide.

@@ -1,4 +1,4 @@
-"""Words that people, or whoever planted them, call the important ones: from the files that hold them."""
+"""Words that people call the important ones: from the files that hold them."""
 
 import csv
 import difflib
@@ -6,91 +6,22 @@ import json
 import logging
 import os
 import re
-from abc import ABC, abstractmethod
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    NamedTuple,
-    Optional,
-    Set,
-    Tuple,
-    Type,
-)
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Set, Tuple, Type
 
 from allennlp.common import FromParams
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
 
+from allennlp_layer_saliency.evaluation.known_words import KnownWords, Word, words_of
 from allennlp_layer_saliency.files import check_is_file
 
 logger = logging.getLogger(__name__)
 
-_WORD = re.compile(r"\S+")
 _LEAF = re.compile(r"\(([0-4]) ([^()\s]+)\)")
 _ESCAPES = (("-LRB-", "("), ("-RRB-", ")"), ("\\/", "/"), ("\\*", "*"))
 # The trees' labels, 0 (very negative) to 4 (very positive), that count as salient for a class.
 _SALIENT = {"positive": (3, 4), "negative": (0, 1)}
 _NAMES = {"positive": "positive", "1": "positive", "negative": "negative", "0": "negative"}
-
-
-class Word(NamedTuple):
-    """
-    A word of an input.
-
-    # Parameters
-
-    start, end : `int`
-        Its characters in its text.
-    salient : `bool`
-    text : `int`, optional (default = `0`)
-        Which of the input's texts it is of.
-    """
-
-    start: int
-    end: int
-    salient: bool
-    text: int = 0
-
-
-class KnownWords(ABC):
-    """Knows of inputs which of their words are salient."""
-
-    @abstractmethod
-    def words(self, id: Any, texts: Mapping[str, str], predicted: str) -> Optional[List[Word]]:
-        """
-        # Parameters
-
-        id : `Any`
-            The input's own, or None.
-        texts : `Mapping[str, str]`
-            The input's by the names of their fields, in order: one, or those of a pair.
-        predicted : `str`
-            The class that is explained.
-
-        # Returns
-
-        `Optional[List[Word]]`
-            The input's words in order; None if nothing is known of it.
-        """
-
-
-class PlantedWords(KnownWords):
-    """Words that are salient wherever they stand alone, whatever their capitals."""
-
-    def __init__(self, planted: Iterable[str]) -> None:
-        self._planted = {word.lower() for word in planted}
-
-    def words(self, id: Any, texts: Mapping[str, str], predicted: str) -> Optional[List[Word]]:
-        return [
-            Word(*match.span(), match.group().lower() in self._planted, number)
-            for number, text in enumerate(texts.values())
-            for match in _WORD.finditer(text)
-        ]
 
 
 class Rationales(FromParams, KnownWords):
@@ -184,6 +115,9 @@ class _Eraser(KnownWords):
         for evidence in _lines(path, wanted, self._read):
             for key, tokens in evidence.items():
                 self._evidence.setdefault(key, set()).update(tokens)
+        self._queries: Dict[str, List[Optional[str]]] = {}
+        for document, query in self._evidence:
+            self._queries.setdefault(document, []).append(query)
 
     def _read(self, line: str) -> Dict[Tuple[str, Optional[str]], Set[int]]:
         content = _object(line)
@@ -218,12 +152,13 @@ class _Eraser(KnownWords):
 
     def words(self, id: Any, texts: Mapping[str, str], predicted: str) -> Optional[List[Word]]:
         keys = [_plain(text) for text in texts.values()]
-        for document in keys:
-            for query in [None, *(key for key in keys if key != document)]:
-                evidence = self._evidence.get((document, query))
-                if evidence is not None:
-                    which = keys.index(document)
-                    return _words(texts, lambda text, number, _: text == which and number in evidence)
+        for which, document in enumerate(keys):
+            queries = self._queries.get(document, [])
+            # A query that all share, such as the movies', need not be a text of the input.
+            asked = [query for query in queries if query in keys] or queries
+            if len(asked) == 1:
+                evidence = {(which, number) for number in self._evidence[document, asked[0]]}
+                return words_of(texts, lambda text, number, _: (text, number) in evidence)  # noqa: B023
         return None
 
 
@@ -252,8 +187,8 @@ class _Spans(KnownWords):
         if id is None or json.dumps(id) not in self._spans:
             return None
         number, spans = self._spans[json.dumps(id)]
-        only = next(iter(texts)) if len(texts) == 1 else None
-        by_field = {only if name is None else name: of_field for name, of_field in spans.items()}
+        only = next(iter(texts)) if len(texts) == 1 else "(none)"
+        by_field = {name or only: of_field for name, of_field in spans.items()}
         unknown = [f"field {name!r}" for name in by_field if name not in texts]
         beyond = [
             f"span {[start, end]}"
@@ -264,7 +199,7 @@ class _Spans(KnownWords):
         if unknown or beyond:
             if number not in self._told:
                 logger.warning(
-                    "%s, line %d: spans within the texts of %r (%s) are wanted; there is %s, and it is left out",
+                    "%s, line %d: spans within the texts of %r (%s) are wanted; there is %s: it is left out",
                     self._path,
                     number,
                     id,
@@ -274,7 +209,7 @@ class _Spans(KnownWords):
             self._told.add(number)
             return None
         of_text = [by_field.get(name, []) for name in texts]
-        return _words(
+        return words_of(
             texts,
             lambda text, _, match: any(s < match.end() and match.start() < e for s, e in of_text[text]),
         )
@@ -299,7 +234,11 @@ class _Counterfactuals(KnownWords):
             for row in rows:
                 if len(row) != len(form) or not all(row):
                     logger.warning(
-                        "%s, line %d: %d columns are wanted; there are %d", path, rows.line_num, len(form), len(row)
+                        "%s, line %d: %d columns are wanted; there are %d",
+                        path,
+                        rows.line_num,
+                        len(form),
+                        len(row),
                     )
                 elif form == self.FORMS[0]:
                     groups.setdefault(row[2], []).append((row[0], (row[1],)))
@@ -327,7 +266,7 @@ class _Counterfactuals(KnownWords):
         changed = self._changed.get(tuple(map(_plain, texts.values())))
         if changed is None:
             return None
-        return _words(texts, lambda text, number, _: number in changed[text])
+        return words_of(texts, lambda text, number, _: number in changed[text])
 
 
 _FORMATS: Dict[str, Type[Any]] = {
@@ -336,15 +275,6 @@ _FORMATS: Dict[str, Type[Any]] = {
     "spans": _Spans,
     "counterfactual": _Counterfactuals,
 }
-
-
-def _words(texts: Mapping[str, str], salient: Callable[[int, int, "re.Match[str]"], bool]) -> List[Word]:
-    """The texts' words by white space; `salient` is told the text, the word's number in it, and its match."""
-    return [
-        Word(*match.span(), salient(text, number, match), text)
-        for text, content in enumerate(texts.values())
-        for number, match in enumerate(_WORD.finditer(content))
-    ]
 
 
 def _numbered(path: str, wanted: str, read: Callable[[str], Any]) -> Iterator[Tuple[int, Any]]:

@@ -1,3 +1,3 @@
-from allennlp_layer_saliency.predictors.saliency import SaliencyPredictor
+from allennlp_layer_saliency.predictors.saliency import SaliencyPredictor, fields_of
 
-__all__ = ["SaliencyPredictor"]
+__all__ = ["SaliencyPredictor", "fields_of"]

@@ -3,7 +3,7 @@ import logging
 import sys
 import traceback
 from collections import Counter
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
@@ -292,6 +292,12 @@ _FIELDS = {
     "coreference_resolution": ("document",),
     "text_classifier": ("sentence",),
 }
+
+
+def fields_of(inner: Predictor) -> Tuple[str, ...]:
+    """The names of the texts that one of AllenNLP's predictors reads from a line; of others, `sentence`."""
+    registered = {Predictor.by_name(name): fields for name, fields in _FIELDS.items()}
+    return registered.get(type(inner), ("sentence",))
 
 
 def _hint(line: JsonDict) -> str:

@@ -6,7 +6,7 @@ import io
 import json
 import os
 from itertools import islice
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
@@ -92,11 +92,11 @@ def _of_summary(folder: str, texts: Sequence[str] = ()) -> str:
     return _rendered(title, notes, summary_tables.for_page(found, linked=bool(texts)), figures, data)
 
 
-def to_html(explanations: Dict[str, Sequence[JsonDict]], title: str = "Explanations") -> str:
+def to_html(explanations: Mapping[str, Sequence[JsonDict]], title: str = "Explanations") -> str:
     """
     # Parameters
 
-    explanations : `Dict[str, Sequence[JsonDict]]`
+    explanations : `Mapping[str, Sequence[JsonDict]]`
         By the interpreters' names. Outputs of the `saliency` predictor, in the inputs' order.
     title : `str`
 

@@ -103,8 +103,8 @@ def _tables(content: JsonDict) -> Dict[str, pandas.DataFrame]:
 
 def for_page(found: Tables, linked: bool = False) -> List[JsonDict]:
     """
-    Tables of texts, each word with a text in which it scores most, as the page's template wants them; `linked`
-    where the texts are on the page too.
+    Tables of texts, each word with a text in which it scores most, as the page's template wants them;
+    `linked` where the texts are on the page too.
     """
     tables = []
     for name, of_name in found.items():

@@ -11,8 +11,8 @@ from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.models import Model
 
 from allennlp_layer_saliency.display import units
-from allennlp_layer_saliency.interpreters.perturbation import PerturbedPredictions
 from allennlp_layer_saliency.interpreters import LayerInterpreter
+from allennlp_layer_saliency.interpreters.perturbation import PerturbedPredictions
 from allennlp_layer_saliency.models.allennlp import (
     class_labels,
     instance_of,
@@ -22,7 +22,7 @@ from allennlp_layer_saliency.models.allennlp import (
 )
 from allennlp_layer_saliency.models.text_reader import TextReader
 from allennlp_layer_saliency.output_line import output_line
-from allennlp_layer_saliency.predictors import SaliencyPredictor
+from allennlp_layer_saliency.predictors import SaliencyPredictor, fields_of
 from allennlp_layer_saliency.predictors.configuration import inner_predictor, resolved
 from allennlp_layer_saliency.predictors.others import numbers_from_last
 from allennlp_layer_saliency.reports.explanations import Text, compact
@@ -88,17 +88,16 @@ class LiveModel:
         self._inner_name = inner
         self._inner = inner_predictor(model, dataset_reader, inner)
         self._texts = TextReader(self._inner)
-        self._built: "OrderedDict[Any, SaliencyPredictor]" = OrderedDict()
+        self._built: OrderedDict[Any, SaliencyPredictor] = OrderedDict()
         self._perturbed = PerturbedPredictions(self._texts)
         if not self._perturbed.target.one_of_several:
             raise ConfigurationError(
                 f"serve is for models that choose one class for a text; {type(model).__name__} does not"
             )
         self.labels = [label for _, label in sorted(class_labels(model).items())]
-        self.layers = len(self._texts.hf_layers)
+        self.layers = len(self._texts.hf_layers.taps) - 1
         self._special_ids = reader_special_ids(dataset_reader)
-        pairs = isinstance(self._inner, TextualEntailmentPredictor)
-        self.fields = ["premise", "hypothesis"] if pairs else ["sentence"]
+        self.fields = list(fields_of(self._inner))
         problems: List[str] = []
         for name in interpreters:
             try:
@@ -116,10 +115,11 @@ class LiveModel:
     @property
     def interpreters(self) -> Dict[str, bool]:
         """The names of the interpreters, and whether each has layers and classes to choose."""
-        return {
-            name: issubclass(SaliencyInterpreter.by_name(params["type"]), LayerInterpreter)
-            for name, params in self._configurations.items()
-        }
+        found = {}
+        for name, params in self._configurations.items():
+            registered: Any = SaliencyInterpreter.by_name(params["type"])
+            found[name] = issubclass(registered, LayerInterpreter)
+        return found
 
     def explain(
         self,
@@ -144,8 +144,8 @@ class LiveModel:
         # Returns
 
         `JsonDict`
-            `data`, as `compact` makes it, and `spans`, for each of the view's tokens its place among the texts
-            and its characters, or None; `explained`, the class; and what `predict` returns.
+            `data`, as `compact` makes it, and `spans`, for each of the view's tokens its place among the
+            texts and its characters, or None; `explained`, the class; and what `predict` returns.
 
         # Raises
 
@@ -199,7 +199,10 @@ class LiveModel:
             token
             for token in tokens.tokens
             if any(
-                span is not None and span.text == mask.text and span.start < mask.end and mask.start < span.end
+                span is not None
+                and span.text == mask.text
+                and span.start < mask.end
+                and mask.start < span.end
                 for mask in masked
                 for span in (spans[token],)
             )
@@ -233,7 +236,9 @@ class LiveModel:
     ) -> JsonDict:
         """An explanation as `allennlp predict` would write it, or its error record."""
         if interpreter not in self._configurations:
-            raise ConfigurationError(f"no interpreter {interpreter!r}; there are {', '.join(self.interpreters)}")
+            raise ConfigurationError(
+                f"no interpreter {interpreter!r}; there are {', '.join(self.interpreters)}"
+            )
         settings: Dict[str, Any] = {"target_class": target_class, "contrast_class": contrast_class}
         if layer is not None:
             settings["layer"] = "all" if layer == "all" else _layer_number(layer)
@@ -275,6 +280,10 @@ class LiveModel:
                 found.append(Span(first + segment, *span) if known else None)
             first += len(described.get("texts_1", [""]))
         return found
+
+
+def _touch(span: Optional[Span], other: Span) -> bool:
+    return span is not None and span.text == other.text and span.start < other.end and other.start < span.end
 
 
 def _layer_number(layer: str) -> int:

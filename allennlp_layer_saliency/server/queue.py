@@ -50,7 +50,7 @@ class WorkQueue:
         self._waiting += 1
         try:
             future = self._executor.submit(work)
-            waiter: "asyncio.Future[T]" = asyncio.wrap_future(future)
+            waiter: asyncio.Future[T] = asyncio.wrap_future(future)
             while not waiter.done():
                 await asyncio.wait([waiter], timeout=0.1)
                 # What has begun can't be stopped; it goes on to count.

@@ -172,7 +172,7 @@ def test_planted_words_are_found_from_their_reader(run, tmp_path):
         assert {"precision_at_k", "mean_rank"} < set(record["metrics"]) and "auprc" not in record["metrics"]
         assert 1 <= record["metrics"]["mean_rank"] <= 4
     assert results["rows"]["random"]["precision_at_k"]["n"] == 3
-    assert "mean rank" in (tmp_path / "out" / "table.md").read_text()
+    assert "mean_rank" in (tmp_path / "out" / "table.md").read_text()
 
 
 def test_rationales_of_pairs(run, tmp_path):
@@ -183,6 +183,7 @@ def test_rationales_of_pairs(run, tmp_path):
     spans.write_text(json.dumps({"id": "one", "spans": {"hypothesis": [[2, 5]]}}) + "\n")
     results, _ = run(
         archive_file=save_classifier("bert", tmp_path),
+        inner="textual_entailment",
         data={"path": str(data)},
         rationales={"path": str(spans), "format": "spans"},
         interpreters={"layer": {"type": "layer-saliency", "layer": 1}},

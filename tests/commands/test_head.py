@@ -107,7 +107,9 @@ def test_the_pretrained_distribution(run, target):
 
 def test_controls_are_far_below(run):
     ranks = {
-        control: run(control=control, layers=[3], folder=str(control), steps=100)[0]["layers"][0]["reciprocal_rank"]
+        control: run(control=control, layers=[3], folder=str(control), steps=100)[0]["layers"][0][
+            "reciprocal_rank"
+        ]
         for control in (None, "shuffled-states", "random-weights")
     }
     assert ranks[None] > 0.8
@@ -137,7 +139,10 @@ def test_texts_that_can_not_be_read_are_counted(run, tmp_path):
         ({"control": "none"}, "control must be one of shuffled-states, random-weights; got 'none'"),
         ({"layers": [7]}, "layers must be 0 to 4, or -1 to -5 from the last; got [7]"),
         ({"steps": -1}, "steps must be at least 1"),
-        ({"base": "tied-embeddings", "target": "mixture"}, 'target "mixture" needs a base of type "pretrained"'),
+        (
+            {"base": "tied-embeddings", "target": "mixture"},
+            'target "mixture" needs a base of type "pretrained"',
+        ),
         ({"archive_file": "nowhere"}, "no archive at nowhere"),
     ],
 )

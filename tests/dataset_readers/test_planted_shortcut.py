@@ -118,18 +118,16 @@ def test_instances_know_their_planted_texts(path):
 def test_any_reader_of_labelled_texts(tmp_path):
     path = tmp_path / "texts.jsonl"
     path.write_text("".join(json.dumps({"text": f"text {i}", "label": "negative"}) + "\n" for i in range(9)))
-    wrapped = reader("text_classification_json", texts="all")
+    wrapped = reader({"type": "text_classification_json", "tokenizer": "whitespace"}, texts="all")
     found = [text for text, _ in wrapped.read_texts(str(path))]
     assert len(found) == 9 and all(word in text for text in found for word in ("text",))
     assert all("zeroa" in text or "onea" in text for text in found)
     instances = list(wrapped.read(str(path)))
     assert [" ".join(t.text for t in i["tokens"].tokens) for i in instances] == found
     pairs = tmp_path / "pairs.jsonl"
-    pairs.write_text(
-        json.dumps({"sentence1": "a b", "sentence2": "c d", "gold_label": "neutral"}) + "\n"
-    )
+    pairs.write_text(json.dumps({"sentence1": "a b", "sentence2": "c d", "gold_label": "neutral"}) + "\n")
     with pytest.raises(ConfigurationError, match="SnliReader gives 2 texts"):
-        list(reader("snli").read_texts(str(pairs)))
+        list(reader({"type": "snli", "tokenizer": "whitespace"}).read_texts(str(pairs)))
 
 
 def test_planted_words():

@@ -1,8 +1,8 @@
 import numpy
 import pytest
 
+from allennlp_layer_saliency.evaluation.known_words import Word
 from allennlp_layer_saliency.evaluation.plausibility import measure, word_scores
-from allennlp_layer_saliency.evaluation.rationales import Word
 
 
 def words(*salient, texts=None):
@@ -52,7 +52,9 @@ def eraser_iou_f1(found, human):
     spans = []
     for flags in (found, human):
         starts = [i for i, f in enumerate(flags) if f and not (i and flags[i - 1])]
-        spans.append([(s, next((e for e in range(s, len(flags)) if not flags[e]), len(flags))) for s in starts])
+        spans.append(
+            [(s, next((e for e in range(s, len(flags)) if not flags[e]), len(flags))) for s in starts]
+        )
     right = 0
     for start, end in spans[0]:
         best = 0.0

@@ -1,9 +1,11 @@
 import json
+import re
 
 import pytest
 from allennlp.common.checks import ConfigurationError
 
-from allennlp_layer_saliency.evaluation.rationales import PlantedWords, Rationales, Word
+from allennlp_layer_saliency.evaluation.known_words import PlantedWords, Word
+from allennlp_layer_saliency.evaluation.rationales import Rationales
 from tests.conftest import ROOT
 
 DATA = ROOT.parent / "shared" / "data"
@@ -182,8 +184,6 @@ def test_planted_words():
     ],
 )
 def test_bad_lines_are_told_and_the_good_ones_stay(rationales, documents, caplog, form, good, bad, wanted):
-    import re
-
     rationales(f"{good}\n\n{bad}\n{good}\n", form)
     (told,) = [record.getMessage() for record in caplog.records]
     assert "file, line 3: " in told and re.search(wanted, told)
@@ -200,8 +200,6 @@ def test_bad_lines_are_told_and_the_good_ones_stay(rationales, documents, caplog
     ],
 )
 def test_spans_outside_their_text(rationales, caplog, spans, problem):
-    import re
-
     found = rationales(
         json.dumps({"id": 1, "spans": []}) + "\n" + json.dumps({"id": 7, "spans": spans}), "spans"
     )

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from allennlp_layer_saliency.interpreters.perturbation import PerturbedPredictions
 from allennlp_layer_saliency.interpreters import LayerSaliency
+from allennlp_layer_saliency.interpreters.perturbation import PerturbedPredictions
 from allennlp_layer_saliency.interpreters.targets import target_type
 from allennlp_layer_saliency.models.allennlp.coreference import SCORES
 from allennlp_layer_saliency.models.text_reader import TextReader

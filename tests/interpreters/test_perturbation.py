@@ -7,8 +7,8 @@ import transformers
 from allennlp.common.checks import ConfigurationError
 from tokenizers import processors
 
-from allennlp_layer_saliency.interpreters.perturbation import PerturbedPredictions
 from allennlp_layer_saliency.interpreters import AttentionRollout
+from allennlp_layer_saliency.interpreters.perturbation import PerturbedPredictions
 from allennlp_layer_saliency.models.text_reader import TextReader
 from tests.conformance import rows
 from tests.conftest import SENTENCES, build_predictor, model_config, reader_config

@@ -3,8 +3,8 @@ import logging
 import pytest
 from allennlp.common.checks import ConfigurationError
 
-from allennlp_layer_saliency.interpreters.perturbation import PerturbedPredictions
 from allennlp_layer_saliency.interpreters import LayerSaliency
+from allennlp_layer_saliency.interpreters.perturbation import PerturbedPredictions
 from allennlp_layer_saliency.models import batching
 from allennlp_layer_saliency.models.batching import TokenBudget
 from tests.conftest import SENTENCES

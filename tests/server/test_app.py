@@ -3,6 +3,7 @@ import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,9 @@ def test_explains_and_predicts(server):
     status, masked = server.post("/predict", texts=TEXT, masked=[[0, 2, 10]])
     assert status == 200 and masked["probabilities"]["positive"] < found["probabilities"]["positive"]
     status, headers, content = server.request("POST", "/report", {"tries": [{"texts": TEXT}]})
-    assert status == 200 and headers["content-type"].startswith("text/html") and b"<article" not in content[:9]
+    assert (
+        status == 200 and headers["content-type"].startswith("text/html") and b"<article" not in content[:9]
+    )
     assert content.startswith(b"<!DOCTYPE html>")
 
 
@@ -106,7 +109,9 @@ def test_many_at_once(server):
 
 
 def test_who_leaves_does_not_block_the_others(server):
-    body = json.dumps({"texts": {"sentence": "a charming film " * 40}, "interpreter": "decoded, best"}).encode()
+    body = json.dumps(
+        {"texts": {"sentence": "a charming film " * 40}, "interpreter": "decoded, best"}
+    ).encode()
     head = (
         f"POST /explain HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
@@ -120,7 +125,7 @@ def test_who_leaves_does_not_block_the_others(server):
 
 
 def resident(process):
-    status = open(f"/proc/{process.pid}/status").read()
+    status = Path(f"/proc/{process.pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 

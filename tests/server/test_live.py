@@ -128,6 +128,9 @@ def test_few_interpreters_are_kept(live):
 
 
 def test_a_saved_page_has_the_tries(live):
-    tries = [{"texts": TEXT, "interpreter": "not decoded"}, {"texts": {"sentence": "dull"}, "interpreter": "decoded, fast"}]
+    tries = [
+        {"texts": TEXT, "interpreter": "not decoded"},
+        {"texts": {"sentence": "dull"}, "interpreter": "decoded, fast"},
+    ]
     html = live.report(tries, "<i>title</i>")
     assert "&lt;i&gt;title" in html and "<i>title" not in html

@@ -32,11 +32,14 @@ def test_what_nobody_waits_for_is_not_begun():
         async def gone():
             return True
 
-        with pytest.raises(Abandoned):
-            await queue.run(lambda: done.append("abandoned"), gone)
-        last = asyncio.ensure_future(queue.run(lambda: done.append("waited for"), here))
-        await asyncio.sleep(0)
-        may_end.set()
+        try:
+            await asyncio.sleep(0.05)  # the first has begun
+            with pytest.raises(Abandoned):
+                await queue.run(lambda: done.append("abandoned"), gone)
+            last = asyncio.ensure_future(queue.run(lambda: done.append("waited for"), here))
+            await asyncio.sleep(0)
+        finally:
+            may_end.set()
         await asyncio.gather(first, last)
         assert done == ["waited for"]
         queue.close()

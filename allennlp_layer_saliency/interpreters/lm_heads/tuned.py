@@ -1,9 +1,10 @@
 import hashlib
 import os
-from typing import Any, Dict, Mapping
+from typing import Any, Callable, Dict, Mapping
 
 from allennlp.common import Params
 from allennlp.common.checks import ConfigurationError
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from allennlp_layer_saliency.core.decoding import Decoder
@@ -20,7 +21,7 @@ LOOKED_AT = 256
 @LMHead.register("tuned")
 class TunedLMHead(LMHead):
     """
-    Another head behind an affine map for each layer, which `allennlp saliency head` fitted to this classifier.
+    Another head behind an affine map for each layer, which `allennlp saliency head` fitted to the classifier.
 
     Registered as an `LMHead` with name "tuned".
 
@@ -42,19 +43,19 @@ class TunedLMHead(LMHead):
             )
         if described["fingerprint"] != fingerprint(transformer):
             raise ConfigurationError(
-                f"lm_head: {self.path} was fitted to another model, {described['model'].get('archive_file')}; "
-                "a tuned head is of one classifier's weights: fit one to this model with allennlp saliency "
-                "head"
+                f"lm_head: {self.path} was fitted to another model, "
+                f"{described['model'].get('archive_file')}: "
+                "fit one to this model's weights with allennlp saliency head"
             )
         base = LMHead.from_params(Params(dict(described["base"]))).load(transformer, tokenizer)
         translators = read_translators(os.path.join(self.path, WEIGHTS))
         size = (base.hidden_size, base.hidden_size)
+        weights = os.path.join(self.path, WEIGHTS)
         if sorted(translators) != described["fitted"] or any(
             each.weight.shape != size or each.bias.shape != size[:1] for each in translators.values()
         ):
             raise ConfigurationError(
-                f"lm_head: {os.path.join(self.path, WEIGHTS)} is not as {DESCRIPTION} beside it says; fit the "
-                "head again"
+                f"lm_head: {weights} is not as {DESCRIPTION} beside it says; fit the head again"
             )
         return with_translators(base, translators)
 
@@ -62,11 +63,11 @@ class TunedLMHead(LMHead):
 def with_translators(base: Decoder, translators: Mapping[int, Translator]) -> Decoder:
     """A head with an affine map before it at some layers; it speaks of no other one."""
 
-    def translator_of(layer: int) -> Translator:
+    def translator_of(layer: int) -> Callable[[Tensor], Tensor]:
         if layer not in translators:
             fitted = ", ".join(map(str, sorted(translators)))
             raise ConfigurationError(f"the tuned LM head was fitted to layer {fitted}, not to {layer}")
-        return translators[layer]
+        return translators[layer].translated
 
     return Decoder(
         logits=base.logits,
@@ -116,7 +117,7 @@ def write_translators(path: str, translators: Mapping[int, Translator]) -> None:
     tensors = {
         f"{layer}.{name}": value.cpu().contiguous()
         for layer, translator in translators.items()
-        for name, value in zip(Translator._fields, translator)
+        for name, value in zip(("weight", "bias"), translator)
     }
     write_whole(path, _safetensors().save(tensors))
 

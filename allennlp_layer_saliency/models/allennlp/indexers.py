@@ -1,6 +1,6 @@
 """AllenNLP's token indexers and embedders of transformers."""
 
-from typing import Any, Callable, List, Optional, Set, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple, Union
 
 from allennlp.common.checks import ConfigurationError
 from allennlp.data import DatasetReader, Token, Vocabulary
@@ -151,6 +151,14 @@ def reader_tokenizer(reader: DatasetReader) -> Optional[PreTrainedTokenizerBase]
         return transformer_indexer(reader)[1]._tokenizer
     except ConfigurationError:
         return None
+
+
+def text_settings(reader: DatasetReader) -> Dict[str, Any]:
+    """The tokenizer and indexers of a reader that has them as AllenNLP's have, as arguments of another."""
+    return {
+        "tokenizer": getattr(reader, "_tokenizer", None),
+        "token_indexers": getattr(reader, "_token_indexers", None),
+    }
 
 
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> Set[int]:
