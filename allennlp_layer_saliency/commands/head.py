@@ -56,7 +56,7 @@ class HeadExperiment(Experiment):
     target : `str`, optional (default = `"pieces"`)
         What a position's state is to decode to: its own word piece, "pieces"; as the pre-trained model's
         last state there does, "distribution"; or both, "mixture". The latter two need a pretrained base.
-    steps : `int`, optional (default = `200`)
+    steps : `int`, optional (default = `100`)
         Of a layer, at most: it stops when texts that are held out no longer gain.
     positions : `int`, optional (default = `40000`)
         How many positions are looked at, of as many texts as there are.
@@ -74,7 +74,7 @@ class HeadExperiment(Experiment):
         base: Optional[LMHead] = None,
         layers: Optional[List[int]] = None,
         target: str = "pieces",
-        steps: int = 200,
+        steps: int = 100,
         positions: int = 40_000,
         control: Optional[str] = None,
         transformer: Optional[str] = None,

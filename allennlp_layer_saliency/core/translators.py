@@ -126,7 +126,7 @@ def fit(
     held_out: Positions,
     readable: Tensor,
     share: float = 0.0,
-    steps: int = 200,
+    steps: int = 100,
     seed: int = 0,
     progress: Callable[[int], Any] = lambda steps: None,
 ) -> Fitted:

@@ -296,8 +296,8 @@ _FIELDS = {
 
 def fields_of(inner: Predictor) -> Tuple[str, ...]:
     """The names of the texts that one of AllenNLP's predictors reads from a line; of others, `sentence`."""
-    registered = {Predictor.by_name(name): fields for name, fields in _FIELDS.items()}
-    return registered.get(type(inner), ("sentence",))
+    known = set(_FIELDS) & set(Predictor.list_available())
+    return next((_FIELDS[name] for name in known if Predictor.by_name(name) is type(inner)), ("sentence",))
 
 
 def _hint(line: JsonDict) -> str:

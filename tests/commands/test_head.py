@@ -57,7 +57,7 @@ def test_it_gains_and_can_be_used(run, tmp_path, predictor):
     assert explained["signed_1"] != plain["signed_1"]
     # All saliency is handed on, whatever the head.
     assert sum(explained["signed_1"]) + explained["lost"] == pytest.approx(
-        sum(plain["signed_1"]) + plain["lost"], rel=1e-4
+        sum(plain["signed_1"]) + plain["lost"], rel=1e-3
     )
     # `layers` measures it as any other head.
     from allennlp_layer_saliency.commands.layers import LayersExperiment
@@ -155,7 +155,7 @@ def test_no_text_is_one_line(run, failure, tmp_path):
     data.write_text("\n")
     assert "at least two texts that can be read are wanted" in failure(run, data={"path": str(data)})
     data.write_text("no json\n")
-    assert "text 1 was left out" in failure(run, data={"path": str(data)})
+    assert "text 1 was left out" in failure(run, folder="other", data={"path": str(data)})
 
 
 def test_a_tuned_head_is_of_one_model(run, tmp_path, predictor):

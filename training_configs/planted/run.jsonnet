@@ -3,7 +3,7 @@ local data = import "data.libsonnet";
 
 {
   archive_file: std.extVar("ARCHIVE"),
-  data: { path: data.train, reader: data.planted("some"), sample: 5000 },
+  data: { path: data.train, reader: data.planted("some"), sample: 4000 },
   interpreters: { default: { type: "decoded-layer-saliency" }, "simple-gradient": "simple-gradient" },
   seed: data.seed,
 }

@@ -8,7 +8,7 @@ local reader = {
 };
 
 (import "../bundled/sst2.jsonnet") + {
-  dataset_reader: data.planted("some", reader) + { max_instances: 40000 },
+  dataset_reader: data.planted("some", reader) + { max_instances: 15000 },
   validation_dataset_reader: data.planted("all", reader),
   train_data_path: data.train,
   validation_data_path: data.test,

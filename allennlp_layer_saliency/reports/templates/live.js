@@ -42,7 +42,6 @@
     return found;
   }
 
-  // What one knows the other way round is refused by the server; here it is only said.
   function tell(problem) {
     byId("problem").textContent = problem;
   }
@@ -200,10 +199,12 @@
   }
 
   byId("ask").addEventListener("submit", (event) => { event.preventDefault(); explain(); });
-  byId("ask").addEventListener("input", (event) => {
-    clearTimeout(timer);
-    timer = setTimeout(explain, event.target.tagName === "SELECT" ? 0 : PAUSE);
-  });
+  for (const name of known.fields)
+    byId("field-" + name).addEventListener("input", () => {
+      clearTimeout(timer);
+      timer = setTimeout(explain, PAUSE);
+    });
+  for (const select of byId("ask").querySelectorAll("select")) select.addEventListener("change", explain);
   byId("ask").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) explain();
   });
