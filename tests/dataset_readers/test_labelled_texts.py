@@ -1,4 +1,5 @@
 import pytest
+from allennlp.common import Params
 from allennlp.common.checks import ConfigurationError
 from allennlp.data import DatasetReader
 from allennlp.data.tokenizers import WhitespaceTokenizer
@@ -84,3 +85,20 @@ def test_not_utf_8(tmp_path):
 )
 def test_the_official_files_are_read_whole(name, path, count):
     assert sum(1 for _ in reader(name).read_texts(str(DATA / path))) == count
+
+
+def test_texts_that_are_cut_off_are_known_like_the_others(tmp_path):
+    path = tmp_path / "dev.tsv"
+    path.write_text("sentence\tlabel\n" + "charming " * 300 + "\t1\nbleak\t0\n")
+    model = str(ROOT / "fixtures" / "sst-roberta-mlm")
+    settings = {"type": "pretrained_transformer", "model_name": model}
+    params = {
+        "type": "sst2_tsv",
+        "tokenizer": {**settings, "max_length": 16},
+        "token_indexers": {"tokens": settings},
+    }
+    instances = list(DatasetReader.from_params(Params(params)).read(str(path)))
+    assert len({type(instance["tokens"]) for instance in instances}) == 1
+    long = instances[0]["tokens"]
+    assert long.texts == ["charming " * 300] or long.texts == [("charming " * 300).strip()]
+    assert long.texts[0][slice(*long.spans[2][1:])].strip() == "charming"

@@ -123,8 +123,9 @@ def written(
     tokenizer = tokenizer if pieces else None
     told = tokenizer is None or tokenizer.is_fast
     characters = sum(len(t.text or "") for t in field.tokens if t.text_id not in special)
-    # Normalisation that is not known here may change a character in five.
-    best = 10 + characters
+    # Normalisation that is not known here may change a character in five. Of a text that is known to be the
+    # one, any part may have been cut off.
+    best = 10 + characters + (len(line) if isinstance(line, str) else 0)
     chosen: Optional[Tuple[List[str], List[Optional[Span]]]] = None
     # Those of white space alone come last: some tokenizers have pieces for it.
     strings = sorted(dict.fromkeys(_strings(line)), key=lambda text: not text.strip())[:_CANDIDATES]
