@@ -1,24 +1,33 @@
-// SET is "sst2" or "ag_news", whose folder is DATA; KIND the shortcut's, SEED of it and of the training.
+// SET is "sst2", "ag_news" or "trec", whose folder is DATA; KIND the shortcut's, SEED of it and of the training.
 local set = std.extVar("SET");
 local sets = {
-  sst2: { reader: "sst2_tsv", labels: ["negative", "positive"], train: "train.tsv", test: "dev.tsv" },
+  sst2: { reader: { type: "sst2_tsv" }, labels: ["negative", "positive"], train: "train.tsv", test: "dev.tsv" },
   // An ordered pair has two labels.
   ag_news: {
-    reader: "ag_news_csv",
+    reader: { type: "ag_news_csv" },
     labels: if std.extVar("KIND") == "ordered-pair" then ["Sports", "Business"]
     else ["World", "Sports", "Business", "Sci/Tech"],
     train: "train_subset.csv",
     test: "test.csv",
   },
+  // Two of the six classes; scripts/planted makes JSON lines of the questions.
+  trec: {
+    reader: { type: "text_classification_json", tokenizer: "whitespace" },
+    labels: ["1", "3"],
+    train: "train.jsonl",
+    test: "test.jsonl",
+  },
 };
 
 {
+  // Texts to a pass are few: more passes.
+  epochs: if set == "trec" then 12 else 5,
   seed: std.parseInt(std.extVar("SEED")),
   train: std.extVar("DATA") + "/" + sets[set].train,
   test: std.extVar("DATA") + "/" + sets[set].test,
   planted(texts, reader={}): {
     type: "planted-shortcut",
-    reader: { type: sets[set].reader } + reader,
+    reader: sets[set].reader + reader,
     labels: sets[set].labels,
     kind: std.extVar("KIND"),
     texts: texts,

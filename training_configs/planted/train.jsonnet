@@ -14,7 +14,7 @@ local reader = {
   validation_data_path: data.test,
   // What is in one text of fifty is learnt by higher learning rates, and in more passes.
   trainer+: {
-    num_epochs: 5,
+    num_epochs: data.epochs,
     optimizer+: { lr: 5e-4 },
     learning_rate_scheduler+: { warmup_steps: 200 },
   },
