@@ -131,7 +131,7 @@ def fit(
     progress: Callable[[int], Any] = lambda steps: None,
 ) -> Fitted:
     """
-    Fit a layer's translator: from the better of the identity and a regression to states that the head reads,
+    Fit a layer's translator: from the best of the identity and of regressions to states that the head reads,
     by Adam on batches drawn by the seed, until the loss of the held-out positions no longer falls.
 
     # Parameters
@@ -140,8 +140,8 @@ def fit(
         The base head, which stays as it is.
     train, held_out : `Positions`
     readable : `torch.Tensor`
-        States of the training positions that the base head reads well, such as the embeddings'. Shape:
-        (positions, hidden).
+        States of the training positions that the base head reads well, such as the embeddings'; the
+        pre-trained model's, where there are such, are tried too. Shape: (positions, hidden).
     share : `float`
         As of `loss`.
     steps : `int`
@@ -157,10 +157,11 @@ def fit(
     """
     device = train.states.device
     identity = Translator.identity(train.states.size(1), device)
-    starts = [identity, ridge(train.states, readable)]
-    losses = [_mean_loss(decoder, start, held_out, share) for start in starts]
-    best = starts[losses[1] < losses[0]]
-    losses = [losses[0], min(losses)]
+    readable_states = [readable] if train.pretrained is None else [readable, train.pretrained]
+    starts = [identity, *(ridge(train.states, states) for states in readable_states)]
+    of_starts = [_mean_loss(decoder, start, held_out, share) for start in starts]
+    best = starts[of_starts.index(min(of_starts))]
+    losses = [of_starts[0], min(of_starts)]
     parameters = [each.clone().requires_grad_() for each in best]
     optimiser = torch.optim.Adam(parameters, lr=LEARNING_RATE)
     generator = torch.Generator().manual_seed(seed)
