@@ -3,6 +3,7 @@
 import inspect
 import random
 from typing import Any, Iterable, Iterator, List, Sequence, Tuple
+from unittest import mock
 
 from allennlp.common.checks import ConfigurationError
 from allennlp.data import DatasetReader, Instance
@@ -142,12 +143,9 @@ class PlantedShortcutReader(LabelledTextReader):
             found.append(LabelledText(texts[0], str(label)))
             return real(*args, **kwargs)
 
-        self._reader.text_to_instance = tell  # type: ignore[method-assign]
-        try:
+        with mock.patch.object(self._reader, "text_to_instance", tell):
             for _ in self._reader.read(file_path):
                 pass
-        finally:
-            del self._reader.text_to_instance
         return found
 
     def text_to_instance(self, *args: Any, **kwargs: Any) -> Instance:

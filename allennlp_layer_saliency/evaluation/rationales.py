@@ -157,9 +157,12 @@ class _Eraser(KnownWords):
             # A query that all share, such as the movies', need not be a text of the input.
             asked = [query for query in queries if query in keys] or queries
             if len(asked) == 1:
-                evidence = {(which, number) for number in self._evidence[document, asked[0]]}
-                return words_of(texts, lambda text, number, _: (text, number) in evidence)  # noqa: B023
+                return self._of_document(texts, which, self._evidence[document, asked[0]])
         return None
+
+    @staticmethod
+    def _of_document(texts: Mapping[str, str], which: int, evidence: Set[int]) -> List[Word]:
+        return words_of(texts, lambda text, number, _: text == which and number in evidence)
 
 
 class _Spans(KnownWords):
