@@ -48,9 +48,10 @@ def suspects(tally: Tally, min_texts: int) -> pandas.DataFrame:
 
     `pandas.DataFrame`
         In each layer the highest `score` first: `share`, the word's mean share of the saliency of its
-        texts, times `one_sided`, the pointwise mutual information with a label in bits,
-        log2 p(label | word) / p(label) (after Pezeshkpour et al., 2022), where p(label | word) is the lower
-        bound of its 95 % interval (Wilson's): what few texts say counts for little. `label`: the one for
+        texts, times `one_sided`, the pointwise mutual information with a label, log p(label | word) /
+        p(label) (after Pezeshkpour et al., 2022), as a share of the most that it can be, -log p(label), so
+        that rare labels are as others; p(label | word) is the lower bound of its 95 % interval (Wilson's):
+        what few texts say counts for little. `label`: the one for
         which that is largest. `rank_by_counts` is the place by `one_sided` alone.
     """
     by_word: Dict[Tuple[Any, str], Sums] = {}
@@ -61,9 +62,9 @@ def suspects(tally: Tally, min_texts: int) -> pandas.DataFrame:
         labels = tally.labels.get(word)
         if not labels or sums.texts < min_texts:
             continue
-        label, bits = one_sided(labels, tally.label_counts)
+        label, sided = one_sided(labels, tally.label_counts)
         share = sums.share / sums.texts
-        rows.append([layer, word, label, share * bits, share, bits, sums.texts, sums.alone, _shown(sums)])
+        rows.append([layer, word, label, share * sided, share, sided, sums.texts, sums.alone, _shown(sums)])
     columns = ["layer", "word", "label", "score", "share", "one_sided", "texts", "alone", "examples"]
     found = pandas.DataFrame(rows, columns=columns)
     by_counts = found.groupby("layer", dropna=False)["one_sided"].rank(method="min", ascending=False)
@@ -73,7 +74,7 @@ def suspects(tally: Tally, min_texts: int) -> pandas.DataFrame:
 
 def one_sided(labels: Dict[str, int], of_all: Dict[str, int]) -> Tuple[str, float]:
     """
-    The label that a word speaks of most, and by how many bits, at least 0.
+    The label that a word speaks of most, and how much: from 0, no more than any word does, to 1, for certain.
 
     # Parameters
 
@@ -81,12 +82,13 @@ def one_sided(labels: Dict[str, int], of_all: Dict[str, int]) -> Tuple[str, floa
         Texts of each label with the word, and all texts.
     """
     count, total = sum(labels.values()), sum(of_all.values())
-    found = [
-        (math.log2(max(_lower_bound(n, count) * total / of_all[label], 1e-9)), label)
-        for label, n in sorted(labels.items())
-    ]
-    bits, label = max(found, key=lambda each: each[0])
-    return label, max(0.0, bits)
+    found = []
+    for label, n in sorted(labels.items()):
+        surprise = math.log(total / of_all[label])  # 0 where there is no other label
+        gained = math.log(max(_lower_bound(n, count), 1e-9)) + surprise
+        found.append((max(0.0, gained) / surprise if surprise else 0.0, label))
+    share, label = max(found, key=lambda each: each[0])
+    return label, share
 
 
 def _lower_bound(n: int, count: int) -> float:

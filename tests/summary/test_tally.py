@@ -141,11 +141,16 @@ def test_decoded_words_that_are_in_no_text():
 
 def test_one_sided_words():
     """Beside SciPy's interval, and with what few texts say counting for little."""
-    label, bits = tables.one_sided({"a": 40, "b": 0}, {"a": 500, "b": 500})
+    label, share = tables.one_sided({"a": 40, "b": 0}, {"a": 500, "b": 500})
     low = stats.binomtest(40, 40).proportion_ci(method="wilson").low
-    assert label == "a" and bits == pytest.approx(numpy.log2(low / 0.5))
-    assert tables.one_sided({"a": 2}, {"a": 500, "b": 500})[1] < bits
+    assert label == "a" and share == pytest.approx(1 + numpy.log2(low))
+    assert tables.one_sided({"a": 2}, {"a": 500, "b": 500})[1] < share
     assert tables.one_sided({"a": 10, "b": 10}, {"a": 500, "b": 500})[1] == 0.0
+    # A rare label is as any other.
+    low = stats.binomtest(10, 10).proportion_ci(method="wilson").low
+    label, share = tables.one_sided({"rare": 10}, {"rare": 10, "a": 990})
+    assert share == pytest.approx(numpy.log(low / 0.01) / numpy.log(100))
+    assert tables.one_sided({"a": 3}, {"a": 9}) == ("a", 0.0)
     for n, count in ((0, 3), (1, 1), (7, 30)):
         wanted = stats.binomtest(n, count).proportion_ci(method="wilson").low
         assert tables._lower_bound(n, count) == pytest.approx(wanted, abs=1e-12)
