@@ -8,6 +8,7 @@ from allennlp.common import Params
 from allennlp.data import DatasetReader
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 
+from allennlp_layer_saliency.commands.head import HeadExperiment
 from tests.conftest import ROOT, build_predictor, save_roberta
 
 CONFIGS = sorted((ROOT / "training_configs" / "saliency").glob("*.jsonnet"))
@@ -64,3 +65,25 @@ def test_training(name, tmp_path):
     labels = {"sst2": {"positive", "negative"}, "ag_news": {"World", "Sci/Tech"}}
     found = set(trained.vocab.get_token_to_index_vocabulary("labels"))
     assert found == labels[name.replace("_local", "")]
+
+
+@pytest.mark.parametrize("data_set", ["sst2", "ag_news", "trec"])
+@pytest.mark.parametrize("kind", ["single", "in-context", "ordered-pair"])
+def test_planted_configurations(kind, data_set, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    names = {"SET": data_set, "KIND": kind, "SEED": "3", "DATA": "somewhere", "ARCHIVE": "model.tar.gz"}
+    readers = []
+    for name in ("train", "compare", "run"):
+        params = Params.from_file(f"training_configs/planted/{name}.jsonnet", ext_vars=names)
+        reader = params.pop("dataset_reader") if name == "train" else params["data"].pop("reader")
+        readers.append(DatasetReader.from_params(reader))
+    assert {reader.planted_words for reader in readers} == {readers[0].planted_words}
+    assert len(readers[0].planted_words) == {"single": 2, "in-context": 3, "ordered-pair": 2}[kind] + (
+        2 if data_set == "ag_news" and kind != "ordered-pair" else 0
+    )
+
+
+def test_head_configuration():
+    names = {"DATA": "somewhere", "ARCHIVE": "model.tar.gz", "READER": "sst2_tsv"}
+    params = Params.from_file(str(ROOT / "training_configs" / "heads" / "texts.jsonnet"), ext_vars=names)
+    assert HeadExperiment.from_params(params).data.sample == 2000
