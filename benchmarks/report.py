@@ -2,6 +2,8 @@
 
 from typing import Any, Dict, List, Optional, Tuple
 
+from benchmarks.plots import LANES, PICTURED, Lanes
+
 HEAD = """\
 # Benchmarks
 
@@ -13,8 +15,8 @@ installed versions replaces what was; figures of other versions stay. `--only GR
 
 {environments}
 
-With AllenNLP's own versions the default, growth, end to end and the start are of recent commits; the rest is
-from an earlier one, with captum 0.7.0.
+A table's figures are of one run on one machine; tables were not all measured on the same day. Where a run is
+a long one, of presets with AllenNLP's own versions and of end to end, it has one round.
 
 The model, unless said otherwise, has RoBERTa-base's size (12 layers, hidden size 768, vocabulary of
 50,265) and random weights. All rows of a table are timed in turn, round by round: what disturbs one
@@ -31,10 +33,6 @@ profiler finds 87 % of layer-saliency's time in these products. What is left for
 beside its own products, is a second forward pass and the parameters' gradients, which it writes for each
 text whatever its length.
 """
-
-
-LANES = {"own": "AllenNLP's own versions", "newest": "newest"}
-Lanes = Dict[str, Dict[str, Any]]
 
 
 def report(results: Dict[str, Any]) -> str:
@@ -175,8 +173,8 @@ def claims(results: Dict[str, Any]) -> List[Tuple[str, str, str]]:
         rows.append(
             (
                 "peak memory, 32 texts of 128 pieces, layer 9, decoded",
-                f"≤ 1.5 × {memory['forward']:.0f} + 256 MiB",
-                f"{memory['decoded']:.0f} MiB",
+                "≤ 1.5 × a forward pass' + 256 MiB",
+                f"{memory['decoded']:.0f} of {1.5 * memory['forward'] + 256:.0f} MiB",
             )
         )
     if "startup" in results:
@@ -194,6 +192,8 @@ def _table(name: str, groups: Dict[str, Dict[str, Any]]) -> str:
             lines.append(f"grad-cam leaves {group['decoded positions']} positions to decode ({lane}).")
     if name.startswith("growth"):
         lines.append("[The picture](growth.svg).")
+    elif name in PICTURED:
+        lines.append("[The picture](costs.svg).")
     lines += ["", "ms for a text: median, smallest to largest.", ""]
     lines += [f"| | {' | '.join(groups)} |", "|---" * (len(groups) + 1) + "|"]
     for row in dict.fromkeys(row for group in groups.values() for row in group["rows"]):
@@ -208,37 +208,6 @@ def _times(times: Optional[Dict[str, Any]]) -> str:
     median, least, most = (1000 * times[key] for key in ("median", "min", "max"))
     digits = 0 if median >= 100 else 1
     return f"{median:.{digits}f} ({least:.{digits}f} to {most:.{digits}f})"
-
-
-def growth_plot(lanes: Lanes, path: str) -> None:
-    """A panel for each thing that grows: time for a text, by lane, decoded and not, both axes logarithmic."""
-    from matplotlib import pyplot
-
-    names = list(dict.fromkeys(n for lane in lanes.values() for n in lane if n.startswith("growth")))
-    if not names:
-        return
-    figure, panels = pyplot.subplots(
-        1, len(names), figsize=(3.4 * len(names), 3), sharey=True, constrained_layout=True
-    )
-    for axes, name in zip([panels] if len(names) == 1 else panels, names):
-        for (lane, group), line in zip(
-            ((lane, lanes[lane][name]) for lane in LANES if name in lanes.get(lane, {})), ("-", "--")
-        ):
-            for kind, colour in (("decoded", "#b2182b"), ("undecoded", "#2166ac")):
-                points = {
-                    int(row.split(" | ")[1]): 1000 * times["median"]
-                    for row, times in group["rows"].items()
-                    if row.startswith(f"{kind} |")
-                }
-                label = f"{kind}, {LANES[lane]}"
-                axes.loglog(list(points), list(points.values()), line, color=colour, label=label, marker=".")
-                axes.set_xticks(list(points), [str(point) for point in points])
-        axes.minorticks_off()
-        axes.set_xlabel(name[len("growth with ") :])
-    figure.axes[0].set_ylabel("ms for a text")
-    figure.axes[0].legend(fontsize="x-small")
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
 
 
 def _pivot(lane: str, group: Dict[str, Any]) -> str:

@@ -44,7 +44,8 @@ from benchmarks.explainers import (
     undecoded,
 )
 from benchmarks.models import classifier, save_language_model, sst2_lengths, texts
-from benchmarks.report import growth_plot, report
+from benchmarks.plots import cost_plot, growth_plot
+from benchmarks.report import report
 from benchmarks.timing import Row, interleaved
 
 HERE = Path(__file__).parent
@@ -337,6 +338,7 @@ def main() -> None:
                 saved.write_text(json.dumps(results, indent=1) + "\n")
     (HERE / "RESULTS.md").write_text(report(results))
     growth_plot(results["lanes"], str(HERE / "growth.svg"))
+    cost_plot(results["lanes"], str(HERE / "costs.svg"))
 
 
 def groups(

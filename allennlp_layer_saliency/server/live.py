@@ -195,18 +195,7 @@ class LiveModel:
         """
         tokens = self._perturbed.tokens(self._instance(texts))
         spans = self._token_spans(tokens.instance)
-        taken = [
-            token
-            for token in tokens.tokens
-            if any(
-                span is not None
-                and span.text == mask.text
-                and span.start < mask.end
-                and mask.start < span.end
-                for mask in masked
-                for span in (spans[token],)
-            )
-        ]
+        taken = [token for token in tokens.tokens if any(_touch(spans[token], mask) for mask in masked)]
         if masked and not taken:
             raise ConfigurationError("there is no word to mask at these places of the text")
         logits = self._perturbed.class_logits(tokens, frozenset(taken)).double()
