@@ -57,12 +57,12 @@ def cost_plot(lanes: Lanes, path: str) -> None:
     for axes, name in zip(panels[:, 0], names):
         known = [lane for lane in LANES if name in lanes.get(lane, {})]
         rows = list(dict.fromkeys(row for lane in known for row in lanes[lane][name]["rows"]))[::-1]
-        for i, (lane, colour) in enumerate(zip(known, ("#b2182b", "#2166ac"))):
+        for lane, colour in zip(known, ("#b2182b", "#2166ac")):
             times = [1000 * lanes[lane][name]["rows"][row]["median"] for row in rows]
-            places = [place + 0.38 * (0.5 - i) for place in range(len(rows))]
-            axes.barh(places, times, 0.36, color=colour, label=LANES[lane])
+            axes.plot(times, range(len(rows)), "o", color=colour, label=LANES[lane])
         axes.set_yticks(range(len(rows)), rows, fontsize="x-small")
         axes.set_xscale("log")
+        axes.grid(axis="y", linewidth=0.4)
         axes.set_title(name, fontsize="small", loc="left")
     figure.axes[0].legend(fontsize="x-small")
     figure.axes[-1].set_xlabel("ms for a text")
