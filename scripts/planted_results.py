@@ -22,18 +22,12 @@ def main() -> None:
         key = {"data set": data_set, "shortcut": kind, "seed": int(seed)}
         found = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("all", "opposite")}
         accuracies.append({**key, **{name: each["accuracy"] for name, each in found.items()}})
-        compared = json.loads((folder / "compare" / "comparison.json").read_text())
-        for row, metrics in compared["rows"].items():
-            for metric in METRICS:
-                value = metrics[metric]
-                measured.append(
-                    {
-                        **key,
-                        "row": row,
-                        "metric": metric,
-                        **{k: value[k] for k in ("mean", "low", "high", "n")},
-                    }
-                )
+        if (folder / "compare" / "comparison.json").exists():
+            compared = json.loads((folder / "compare" / "comparison.json").read_text())
+            for row, metrics in compared["rows"].items():
+                for metric in METRICS:
+                    numbers = {name: metrics[metric][name] for name in ("mean", "low", "high", "n")}
+                    measured.append({**key, "row": row, "metric": metric, **numbers})
         if (folder / "summary").exists():
             suspects = pandas.read_csv(folder / "summary" / "suspects.csv")
             for row, of_row in suspects.groupby("interpreter"):
@@ -50,13 +44,10 @@ def main() -> None:
                     )
     RESULTS.mkdir(parents=True, exist_ok=True)
     for name, rows in (("accuracy", accuracies), ("interpreters", measured), ("suspects", ranks)):
-        frame = pandas.DataFrame(rows)
-        frame.to_csv(RESULTS / f"{name}.csv", index=False, float_format="%.4g")
-    frame = pandas.DataFrame(measured)
-    table = frame.pivot_table(index="row", columns=["metric", "data set", "shortcut"], values="mean")
-    print(table.round(3).to_string())
-    print(pandas.DataFrame(accuracies).round(3).to_string())
-    print(pandas.DataFrame(ranks).to_string())
+        if rows:
+            frame = pandas.DataFrame(rows)
+            frame.to_csv(RESULTS / f"{name}.csv", index=False, float_format="%.4g")
+            print(frame.to_string())
 
 
 PLANTED = ("zeroa", "onea", "twoa", "threea")
