@@ -18,7 +18,7 @@ def lines(tmp_path):
 def test_json_lines(predictor, lines):
     examples = list(Data(lines).examples(predictor))
     assert [example.number for example in examples] == list(range(1, 14))
-    assert [(e.id, e.text, e.label) for e in examples[:2]] == [
+    assert [(e.id, e.fields.get("sentence"), e.label) for e in examples[:2]] == [
         ("t0", "good film 0", "0"),
         ("t1", "good film 1", "1"),
     ]
@@ -48,7 +48,7 @@ def test_readers(predictor, tmp_path, roberta_folder):
     path.write_text("sentence\tlabel\na good film\t1\nbad\t0\n")
     data = Data.from_params(Params({"path": str(path), "reader": "sst2_tsv"}))
     examples = list(data.examples(predictor))
-    assert [(e.text, e.label) for e in examples] == [
+    assert [(e.fields.get("sentence"), e.label) for e in examples] == [
         ("a good film", "positive"),
         ("bad", "negative"),
     ]
@@ -57,7 +57,7 @@ def test_readers(predictor, tmp_path, roberta_folder):
     other = Data(str(path), predictor._dataset_reader)
     (tmp_path / "dev.tsv").write_text(json.dumps({"text": "a good film", "label": "positive"}))
     (example,) = other.examples(predictor)
-    assert example.label == "positive" and example.text is None
+    assert example.label == "positive" and example.fields == {}
 
 
 def test_mistakes(predictor, lines):

@@ -1,0 +1,1 @@
+{ type: "greedy-comprehensiveness", perturbation: "mask" }

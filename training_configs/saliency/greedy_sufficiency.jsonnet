@@ -1,0 +1,1 @@
+{ type: "greedy-sufficiency", perturbation: "mask" }
