@@ -114,7 +114,9 @@ def make_app(live: LiveModel, title: str, hosts: Sequence[str]) -> ASGIApp:
                 given = await _body(request)
                 found = await queue.run(lambda: do(given), request.is_disconnected)
             except (BadRequest, ConfigurationError) as error:
-                return _secured(JSONResponse({"error": " ".join(str(error).split())}, 422))
+                # A message may quote the text, which may hold halves of surrogate pairs.
+                message = " ".join(str(error).split()).encode("utf-8", "backslashreplace").decode()
+                return _secured(JSONResponse({"error": message}, 422))
             except Full:
                 busy = {"error": f"{WAITING} requests are waiting already; try again in a moment"}
                 return _secured(JSONResponse(busy, 503, {"Retry-After": "1"}))
@@ -181,6 +183,8 @@ def _texts(given: JsonDict, live: LiveModel) -> Dict[str, str]:
     for name, text in texts.items():
         if not isinstance(text, str) or len(text) > TEXT:
             raise BadRequest(f"{name}: a text of at most {TEXT:,} characters is wanted")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise BadRequest(f"{name}: it holds half of a surrogate pair, which is no character")
     return {name: texts[name] for name in live.fields}
 
 

@@ -79,7 +79,8 @@ def test_each_prediction_is_compared(tmp_path, kind, compared):
     measured = [record for record in records if "error" not in record]
     # AllenNLP's can't explain words of two fields.
     compared_rows = {"ours"} if kind == "pairs of words" else {"ours", "theirs"}
-    assert {record["row"] for record in measured} == compared_rows
+    errors = [record["error"] for record in records if "error" in record]
+    assert {record["row"] for record in measured} == compared_rows, errors
     assert {record["example"] for record in measured if record["row"] == "ours"} == set(
         range(1, len(built[1]) + 1)
     )
