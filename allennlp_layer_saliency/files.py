@@ -4,6 +4,7 @@ import os
 from contextlib import suppress
 from typing import Any, Optional
 
+from allennlp.common import Params
 from allennlp.common.checks import ConfigurationError
 
 # Of a file that is being written. What a killed process left under such a name is worth nothing.
@@ -56,6 +57,23 @@ def check_is_file(path: str, setting: Optional[str] = None) -> None:
         raise ConfigurationError(f"{where}{path} is a folder; a file is wanted")
     if not os.path.isfile(path):
         raise ConfigurationError(f"{where}no file {path}")
+
+
+def read_params(path: str, setting: Optional[str] = None) -> Params:
+    """
+    What a jsonnet or JSON file holds; the arguments are those of `check_is_file`.
+
+    # Raises
+
+    `ConfigurationError`
+        If it is not valid.
+    """
+    try:
+        return Params.from_file(path)
+    except RuntimeError as error:
+        where = "" if setting is None else f"{setting}: "
+        problem = str(error).strip().splitlines()[0]
+        raise ConfigurationError(f"{where}{path} is not valid: {problem}") from error
 
 
 def pyarrow_parquet() -> Any:

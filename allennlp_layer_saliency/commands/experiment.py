@@ -1,16 +1,18 @@
 """What the commands with a configuration share."""
 
-from typing import Any, Dict, Optional, Tuple, Type, TypeVar, Union
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Type, TypeVar, Union
 
-from allennlp.common import FromParams, Params
+from allennlp.common import FromParams
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
 from allennlp.data import DatasetReader
 from allennlp.models import Model
+from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.data import Data
-from allennlp_layer_saliency.files import check_is_file
+from allennlp_layer_saliency.files import check_is_file, read_params
 from allennlp_layer_saliency.models.allennlp.settings import refuse_unknown
+from allennlp_layer_saliency.models.text_reader import Prepared, TextReader
 from allennlp_layer_saliency.predictors.opening import open_model
 from allennlp_layer_saliency.provenance import provenance
 
@@ -69,11 +71,7 @@ class Experiment(FromParams):
             If there is no such file, or it is not valid.
         """
         check_is_file(path)
-        try:
-            params = Params.from_file(path)
-        except RuntimeError as error:
-            problem = str(error).strip().splitlines()[0]
-            raise ConfigurationError(f"{path} is not valid: {problem}") from error
+        params = read_params(path)
         for name, value in overrides.items():
             if value is not None:
                 params[name] = value
@@ -92,6 +90,18 @@ class Experiment(FromParams):
     def model(self, cuda_device: int) -> Tuple[Model, DatasetReader]:
         """The model and its reader."""
         return open_model(self.archive_file, cuda_device)
+
+    def prepared(
+        self, predictor: Predictor, texts: TextReader, skipped: List[JsonDict]
+    ) -> Iterator[Prepared]:
+        """The data's texts as the model reads them; those that it can't read are added to `skipped`."""
+        for example in self.data.examples(predictor, self.seed, self.limit):
+            try:
+                if example.instance is None:
+                    raise ConfigurationError(str(example.error))
+                yield texts.prepare([example.instance])
+            except ConfigurationError as error:
+                skipped.append({"text": example.number, "error": str(error)})
 
 
 def check_at_least_one(**values: Optional[int]) -> None:

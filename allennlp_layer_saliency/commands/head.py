@@ -104,15 +104,8 @@ class HeadExperiment(Experiment):
         mark = fingerprint(texts.transformer)
         decoder = self.base.load(texts.transformer, texts.tokenizer)
         layers = self._layers(len(texts.hf_layers.taps))
-        inputs: List[Prepared] = []
         skipped: List[JsonDict] = []
-        for example in self.data.examples(predictor, self.seed, self.limit):
-            try:
-                if example.instance is None:
-                    raise ConfigurationError(str(example.error))
-                inputs.append(texts.prepare([example.instance]))
-            except ConfigurationError as error:
-                skipped.append({"text": example.number, "error": str(error)})
+        inputs = list(self.prepared(predictor, texts, skipped))
         held_out = split(len(inputs), HELD_OUT, self.seed)
         if held_out is None:
             first = f"; text {skipped[0]['text']} was left out: {skipped[0]['error']}" if skipped else ""

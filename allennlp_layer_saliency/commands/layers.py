@@ -2,7 +2,7 @@
 
 import csv
 import io
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, List, Optional
 
 from allennlp.common import Tqdm
 from allennlp.common.checks import ConfigurationError
@@ -14,7 +14,7 @@ from allennlp_layer_saliency.evaluation.layers import measure, summary
 from allennlp_layer_saliency.files import write_whole
 from allennlp_layer_saliency.interpreters.lm_heads import LMHead, PretrainedLMHead
 from allennlp_layer_saliency.interpreters.targets import target_type
-from allennlp_layer_saliency.models.text_reader import Prepared, TextReader
+from allennlp_layer_saliency.models.text_reader import TextReader
 from allennlp_layer_saliency.predictors.configuration import inner_predictor
 from allennlp_layer_saliency.reports.layers_table import plot, print_table
 from allennlp_layer_saliency.results_folder import ResultsFolder
@@ -65,23 +65,13 @@ class LayersExperiment(Experiment):
         target_type(model)  # refuses what can't be explained
         texts = TextReader(predictor, self.transformer)
         heads = {name: head.load(texts.transformer, texts.tokenizer) for name, head in self.lm_heads.items()}
-        skipped = []
-
-        def prepared() -> Iterator[Prepared]:
-            for example in self.data.examples(predictor, self.seed, self.limit):
-                try:
-                    if example.instance is None:
-                        raise ConfigurationError(str(example.error))
-                    yield texts.prepare([example.instance])
-                except ConfigurationError as error:
-                    skipped.append({"text": example.number, "error": str(error)})
-
+        skipped: List[JsonDict] = []
         with Tqdm.tqdm(desc="layers", unit=" texts", total=self.limit) as bar:
             try:
                 sums = measure(
                     texts,
                     heads,
-                    prepared(),
+                    self.prepared(predictor, texts, skipped),
                     self.tau,
                     self.pieces_per_text,
                     self.seed,

@@ -6,10 +6,9 @@ import socket
 from contextlib import suppress
 from typing import Any, List, Optional
 
-from allennlp.common import Params
 from allennlp.common.checks import ConfigurationError
 
-from allennlp_layer_saliency.files import check_is_file
+from allennlp_layer_saliency.files import check_is_file, read_params
 from allennlp_layer_saliency.predictors.opening import open_model
 
 # The port that is taken where none is given.
@@ -96,11 +95,7 @@ def _read(interpreters: Optional[str]) -> Any:
     if interpreters is None:
         return None
     check_is_file(interpreters, "--interpreters")
-    try:
-        found = Params.from_file(interpreters).as_dict(quiet=True)
-    except RuntimeError as error:
-        problem = str(error).strip().splitlines()[0]
-        raise ConfigurationError(f"--interpreters: {interpreters} is not valid: {problem}") from error
+    found = read_params(interpreters, "--interpreters").as_dict(quiet=True)
     if not found:
         raise ConfigurationError(f"--interpreters: {interpreters} names none")
     return found

@@ -13,7 +13,7 @@ from allennlp_layer_saliency.models.allennlp import text_settings
 
 KINDS = ("single", "in-context", "ordered-pair")
 TEXTS = ("some", "all", "opposite")
-# Words that texts do not have, of the readers' names for them in Bastings et al. (2022).
+# Words that texts do not have, like those of Bastings et al. (2022).
 WORDS = ("zeroa", "onea", "twoa", "threea", "foura", "fivea", "sixa", "sevena", "eighta", "ninea")
 CONTEXT = "contrasta"
 

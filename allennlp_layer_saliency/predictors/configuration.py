@@ -12,6 +12,7 @@ from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.models import Model
 from allennlp.predictors import Predictor
 
+from allennlp_layer_saliency.files import read_params
 from allennlp_layer_saliency.models import HuggingFaceClassifier
 
 
@@ -35,11 +36,7 @@ def interpreter_params(interpreter: Union[str, Dict[str, Any], Params]) -> Param
             raise ConfigurationError(
                 f"interpreter: no file {interpreter}; a registered name does as well: {registered}"
             )
-        try:
-            params = Params.from_file(interpreter)
-        except RuntimeError as error:
-            problem = str(error).strip().splitlines()[0]
-            raise ConfigurationError(f"interpreter: {interpreter} is not valid: {problem}") from error
+        params = read_params(interpreter, "interpreter")
     else:
         params = Params({"type": interpreter})
     name = params.get("type")

@@ -6,7 +6,7 @@ import io
 import json
 import os
 from itertools import islice
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from allennlp.common.checks import ConfigurationError
 from allennlp.common.util import JsonDict
@@ -60,12 +60,8 @@ def page(paths: Sequence[str]) -> str:
 
 def _texts_of(paths: Sequence[str]) -> Dict[str, List[Text]]:
     """What a run's folder has of its first texts, or files, by interpreter."""
-    folders = [path for path in paths if os.path.exists(os.path.join(path, MANIFEST))]
-    if folders and len(paths) == 1:
-        return {
-            name: [Text(n, line) for n, line in enumerate(islice(lines, TEXTS), start=1)]
-            for name, lines in read_run(folders[0]).items()
-        }
+    if len(paths) == 1 and os.path.exists(os.path.join(paths[0], MANIFEST)):
+        return _of_first_texts(paths[0])[0]
     files: Dict[str, List[Text]] = {}
     for path in paths:
         name = source_name(path)
@@ -164,13 +160,19 @@ def _of_folder(folder: str) -> str:
 
 
 def _of_run(folder: str, title: str) -> str:
-    files: Dict[str, List[Text]] = {}
+    files, more = _of_first_texts(folder)
     notes = _made_of(_results(os.path.join(folder, MANIFEST)) or {}, "run")
+    return _rendered(title, notes + more * [f"the first {TEXTS:,} texts"], data=compact(files))
+
+
+def _of_first_texts(folder: str) -> Tuple[Dict[str, List[Text]], int]:
+    """A run's first texts by interpreter, and how many interpreters have explained more."""
+    files: Dict[str, List[Text]] = {}
+    more = 0
     for name, lines in read_run(folder).items():
         files[name] = [Text(n, line) for n, line in enumerate(islice(lines, TEXTS), start=1)]
-        if next(lines, None) is not None:
-            notes = [*notes, f"the first {TEXTS:,} texts"]
-    return _rendered(title, notes, data=compact(files))
+        more += next(lines, None) is not None
+    return files, more
 
 
 def _made_of(results: JsonDict, command: str) -> List[str]:
