@@ -131,6 +131,11 @@ def test_counterfactuals(rationales):
     found = rationales(SENTIMENT, "counterfactual")
     for text, changed in (("a dull  film .", ["dull"]), ("A bright, kind film .", ["bright,", "kind"])):
         assert salient(found.words(None, {"s": text}, "Negative"), {"s": text}) == changed
+    # What is only in one of the two is changed there, and nothing is in the other.
+    inserted = "Sentiment\tText\tbatch_id\nPositive\tA good film\t1\nNegative\tA not good film\t1\n"
+    found = rationales(inserted, "counterfactual", "inserted")
+    for text, changed in (("A good film", []), ("A not good film", ["not"])):
+        assert salient(found.words(None, {"s": text}, "Negative"), {"s": text}) == changed
     found = rationales(NLI, "counterfactual", "nli")
     pair = {"premise": "A boy kicks .", "hypothesis": "A boy plays ."}
     # Of the original what either edit changed, of an edit its own.
