@@ -26,7 +26,7 @@ class Experiment(FromParams):
     # Parameters
 
     archive_file : `str`
-        An archive, or the folder of a Hugging Face classifier.
+        An archive, or the folder of a Hugging Face classifier (or, for `layers` and `head`, encoder).
     data : `Data`
     inner : `str` or `Dict[str, Any]`, optional
         The predictor that reads the data, as for the `saliency` predictor; left out, the model's default.
@@ -42,6 +42,8 @@ class Experiment(FromParams):
     """
 
     settings: JsonDict
+    # Whether a plain encoder will do.
+    STATES_ONLY = False
 
     def __init__(
         self,
@@ -89,7 +91,7 @@ class Experiment(FromParams):
 
     def model(self, cuda_device: int) -> Tuple[Model, DatasetReader]:
         """The model and its reader."""
-        return open_model(self.archive_file, cuda_device)
+        return open_model(self.archive_file, cuda_device, self.STATES_ONLY)
 
     def prepared(
         self, predictor: Predictor, texts: TextReader, skipped: List[JsonDict]

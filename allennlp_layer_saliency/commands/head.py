@@ -69,6 +69,8 @@ class HeadExperiment(Experiment):
         As for `Experiment`. The seed is of what is held out, of the batches and of the controls, too.
     """
 
+    STATES_ONLY = True
+
     def __init__(
         self,
         base: Optional[LMHead] = None,

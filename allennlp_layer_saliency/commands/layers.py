@@ -40,6 +40,8 @@ class LayersExperiment(Experiment):
         As for `Experiment`. The seed is of the bootstrap and of `pieces_per_text`, too.
     """
 
+    STATES_ONLY = True
+
     def __init__(
         self,
         lm_head: Optional[LMHead] = None,

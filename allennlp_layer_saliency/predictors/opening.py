@@ -14,7 +14,7 @@ from allennlp_layer_saliency.models.huggingface_classifier import in_memory
 from allennlp_layer_saliency.results_folder import read_json
 
 
-def open_model(path: str, cuda_device: int = -1) -> Tuple[Model, DatasetReader]:
+def open_model(path: str, cuda_device: int = -1, states_only: bool = False) -> Tuple[Model, DatasetReader]:
     """
     A model and its dataset reader.
 
@@ -24,6 +24,8 @@ def open_model(path: str, cuda_device: int = -1) -> Tuple[Model, DatasetReader]:
         An archive, or a local folder of a Hugging Face classifier of sequences or tokens with its tokenizer.
     cuda_device : `int`, optional (default = `-1`)
         -1 is the CPU.
+    states_only : `bool`, optional (default = `False`)
+        Of a Hugging Face model just the hidden states are wanted, so that a plain encoder will do.
 
     # Raises
 
@@ -36,7 +38,8 @@ def open_model(path: str, cuda_device: int = -1) -> Tuple[Model, DatasetReader]:
     check_device(cuda_device)
     try:
         tagger = is_tagger(path)
-        classifier = load_classifier(path, kind="token classifier" if tagger else "sequence classifier")
+        kind = "token classifier" if tagger else "sequence classifier"
+        classifier = load_classifier(path, kind=kind, untrained_head=states_only)
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
     reader = HuggingFaceClassifierReader(path, problem_type=problem_type(classifier.config), words=tagger)

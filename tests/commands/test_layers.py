@@ -1,6 +1,8 @@
 import csv
+import shutil
 
 import pytest
+import torch
 
 from allennlp_layer_saliency.commands.layers import LayersExperiment
 from allennlp_layer_saliency.core.coherence import deepest_readable
@@ -49,6 +51,27 @@ def test_the_same_seed_gives_the_same_bytes(run, tmp_path):
         run("--limit", "4", folder=folder, pieces_per_text=3)
     a, b = ((tmp_path / folder / "layers.json").read_bytes() for folder in "ab")
     assert a == b
+
+
+def test_a_plain_encoder(run, tmp_path):
+    encoder = str(ROOT / "fixtures" / "sst-roberta-mlm")
+    state = torch.get_rng_state()
+    results, _ = run("--limit", "4", archive_file=encoder)
+    assert torch.equal(torch.get_rng_state(), state)
+    # Its own head has not been taken from it.
+    assert all(entry["reciprocal_rank"] > 0.9 for entry in results["layers"])
+    # What a classification head has been drawn as changes nothing.
+    again, _ = run("--limit", "4", folder="b", archive_file=encoder)
+    assert again["layers"] == results["layers"]
+
+
+def test_an_encoder_whose_weights_are_missing(run, failure, tmp_path):
+    encoder = tmp_path / "encoder"
+    shutil.copytree(ROOT / "fixtures" / "sst-roberta-mlm", encoder)
+    weights = torch.load(encoder / "pytorch_model.bin")
+    kept = {name: value for name, value in weights.items() if ".layer.0." not in name}
+    torch.save(kept, encoder / "pytorch_model.bin")
+    assert "is not an encoder: it holds no weights for" in failure(run, archive_file=str(encoder))
 
 
 def test_several_heads(run):

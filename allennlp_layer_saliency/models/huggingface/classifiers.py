@@ -50,11 +50,13 @@ def load_classifier(
     archive: Optional[str] = None,
     load_weights: bool = True,
     kind: str = "sequence classifier",
+    untrained_head: bool = False,
 ) -> PreTrainedModel:
     """
     A sequence or token classifier, by hub name, local folder, or folder of an unpacked archive.
 
-    Its configuration's `_name_or_path` is the model that it was fine-tuned from, as far as it says so.
+    Its configuration's `_name_or_path` is the model that it was fine-tuned from, as far as it says so. With
+    `untrained_head` it may be a plain encoder, whose hidden states alone are wanted: its classes mean nothing.
 
     # Raises
 
@@ -75,20 +77,29 @@ def load_classifier(
             config.id2label = {i: labels.get(i, f"LABEL_{i}") for i in range(max(labels) + 1)}
         if load_weights:
             check_weights(folder)
-            model, report = auto.from_pretrained(
-                folder,
-                config=config,
-                output_loading_info=True,
-                trust_remote_code=False,
-                **FLOAT32,
-            )
+            # What an untrained head draws is nobody else's.
+            with torch.random.fork_rng(enabled=untrained_head):
+                model, report = auto.from_pretrained(
+                    folder,
+                    config=config,
+                    output_loading_info=True,
+                    trust_remote_code=False,
+                    **FLOAT32,
+                )
         else:
             model = auto.from_config(config, **FLOAT32)
             report = {}
     missing = [name for name in report.get("missing_keys", []) if not name.endswith("position_ids")]
+    if untrained_head:
+        # A plain encoder may have an LM head of its own.
+        base = model_name if missing else base
+        # Nor does a pooler change hidden states.
+        prefix = model.base_model_prefix
+        missing = [name for name in missing if name.startswith(f"{prefix}.") and ".pooler." not in name]
     if missing:
         raise ValueError(
-            f"{model_name!r} is not a fine-tuned {kind}: it holds no weights for " f"{', '.join(missing[:4])}"
+            f"{model_name!r} is not {'an encoder' if untrained_head else f'a fine-tuned {kind}'}: it holds no "
+            f"weights for {', '.join(missing[:4])}"
         )
     # What was given may have been copied.
     model.config._name_or_path = base
