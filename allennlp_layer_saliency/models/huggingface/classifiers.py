@@ -56,7 +56,7 @@ def load_classifier(
     A sequence or token classifier, by hub name, local folder, or folder of an unpacked archive.
 
     Its configuration's `_name_or_path` is the model that it was fine-tuned from, as far as it says so. With
-    `untrained_head` it may be a plain encoder, whose hidden states alone are wanted: its classes mean nothing.
+    `untrained_head` it may be a plain encoder, for its hidden states: its classes then mean nothing.
 
     # Raises
 
@@ -98,8 +98,8 @@ def load_classifier(
         missing = [name for name in missing if name.startswith(f"{prefix}.") and ".pooler." not in name]
     if missing:
         raise ValueError(
-            f"{model_name!r} is not {'an encoder' if untrained_head else f'a fine-tuned {kind}'}: it holds no "
-            f"weights for {', '.join(missing[:4])}"
+            f"{model_name!r} is not {'an encoder' if untrained_head else f'a fine-tuned {kind}'}: it holds "
+            f"no weights for {', '.join(missing[:4])}"
         )
     # What was given may have been copied.
     model.config._name_or_path = base
