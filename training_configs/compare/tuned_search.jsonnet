@@ -1,0 +1,13 @@
+// How to normalise and cut what a fitted head decodes, on training texts. DATA and READER name file and reader.
+local rows = import "tuned.libsonnet";
+
+{
+  archive_file: std.extVar("ARCHIVE"),
+  data: { path: std.extVar("DATA"), reader: std.extVar("READER"), sample: 60 },
+  metrics: ["comprehensiveness", "sufficiency"],
+  scores: ["signed"],
+  interpreters: rows.undecoded
+                + rows.decoded({ normalise: "input", tau: null }, ", input, all")
+                + rows.decoded({ normalise: "input", tau: 10 }, ", input, 10")
+                + rows.decoded({ normalise: "vocabulary", tau: null }, ", vocabulary, all"),
+}
