@@ -8,7 +8,9 @@ from allennlp.common import Params
 from allennlp.data import DatasetReader
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 
+from allennlp_layer_saliency.commands.compare import CompareExperiment
 from allennlp_layer_saliency.commands.head import HeadExperiment
+from allennlp_layer_saliency.commands.layers import LayersExperiment
 from tests.conftest import ROOT, build_predictor, save_roberta
 
 CONFIGS = sorted((ROOT / "training_configs" / "saliency").glob("*.jsonnet"))
@@ -83,7 +85,23 @@ def test_planted_configurations(kind, data_set, monkeypatch):
     )
 
 
-def test_head_configuration():
-    names = {"DATA": "somewhere", "ARCHIVE": "model.tar.gz", "READER": "sst2_tsv"}
-    params = Params.from_file(str(ROOT / "training_configs" / "heads" / "texts.jsonnet"), ext_vars=names)
-    assert HeadExperiment.from_params(params).data.sample == 2000
+def test_configurations_of_a_fitted_head(tmp_path):
+    names = {
+        "DATA": "somewhere",
+        "ARCHIVE": "model.tar.gz",
+        "READER": "sst2_tsv",
+        "HEAD": str(tmp_path),
+        "LAYERS": "[1, 2]",
+        "TEXTS": "7",
+    }
+
+    def read(path):
+        return Params.from_file(str(ROOT / "training_configs" / path), ext_vars=names)
+
+    assert HeadExperiment.from_params(read("heads/texts.jsonnet")).data.sample == 2000
+    assert list(LayersExperiment.from_params(read("layers/tuned.jsonnet")).lm_heads)[-1] == "tuned"
+    # Two kinds of gradient, undecoded and, with each head, decoded.
+    rows = CompareExperiment.from_params(read("compare/tuned_results.jsonnet")).interpreters
+    assert len(rows) == 2 + 2 + 2 * 2
+    rows = CompareExperiment.from_params(read("compare/tuned_search.jsonnet")).interpreters
+    assert len(rows) == 2 + 3 * 2 * 2
