@@ -13,7 +13,7 @@ import numpy
 import torch
 from torch import Tensor
 
-RULES = ("gauss-legendre", "midpoint")
+RULES = ("gauss-legendre", "midpoint", "latin-hypercube")
 
 # From h_l, D_l and the mask to s, as in `core.aggregation`.
 Pointwise = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -93,11 +93,12 @@ class Weights:
 
 
 def integrated_gradients(
-    at: LayerState, baseline: Baseline, steps: int, rule: str = "gauss-legendre"
+    at: LayerState, baseline: Baseline, steps: int, rule: str = "gauss-legendre", seed: int = 0
 ) -> List[Weights]:
     """
     s_n = sum_k (h_nk - b_nk) times the mean of D_nk along the straight path from b to h_l (Sundararajan
-    et al., 2017).
+    et al., 2017). Or, by the rule "latin-hypercube", over the box between the two, where a position may be
+    near its own state while its neighbours are near the baseline's: there s adds up to nothing in particular.
 
     # Parameters
 
@@ -106,7 +107,10 @@ def integrated_gradients(
     steps : `int`
         Points on the path.
     rule : `str`
-        Of quadrature: "gauss-legendre" or "midpoint".
+        Of quadrature, "gauss-legendre" or "midpoint"; or "latin-hypercube": each position comes to each of
+        the midpoints once, in an order of its own (McKay et al., 1979).
+    seed : `int`
+        Of the orders, which depend on it and on each instance's token ids only.
 
     # Returns
 
@@ -114,7 +118,9 @@ def integrated_gradients(
         One for each target.
     """
     difference = (at.hidden_states - baseline.states) * at.mask.unsqueeze(-1)
-    path = quadrature(steps, rule)
+    path: Sequence[Tuple[Union[float, Tensor], float]] = quadrature(steps, rule)
+    if rule == "latin-hypercube":
+        path = [(points, 1 / steps) for points in _latin_hypercube(at, steps, seed)]
     means: List[Tensor] = []
     for start in range(0, steps, at.copies):
         points, shares = zip(*path[start : start + at.copies])
@@ -148,11 +154,23 @@ def quadrature(steps: int, rule: str) -> List[Tuple[float, float]]:
         raise ValueError(f"steps must be at least 1; got {steps}")
     if rule not in RULES:
         raise ValueError(f"rule must be one of {RULES}; got {rule!r}")
-    if rule == "midpoint":
+    if rule != "gauss-legendre":
         return [((i + 0.5) / steps, 1 / steps) for i in range(steps)]
     # On the interval from -1 to 1.
     points, weights = numpy.polynomial.legendre.leggauss(steps)
     return list(zip(((points + 1) / 2).tolist(), (weights / 2).tolist()))
+
+
+def _latin_hypercube(at: LayerState, steps: int, seed: int) -> Tensor:
+    """Midpoints in an order of each position's own. Shape: (steps, batch, positions, 1)."""
+    drawn = []
+    for ids, mask in zip(at.token_ids, at.mask):
+        generator = seeded(seed, ids[mask].tolist())
+        orders = torch.rand(steps, int(mask.sum()), generator=generator).argsort(0)
+        drawn.append((orders + 0.5) / steps)
+    points = torch.ones(steps, *at.mask.shape)
+    points[:, at.mask.cpu()] = torch.cat(drawn, 1)
+    return points.unsqueeze(-1).to(at.hidden_states)
 
 
 def smooth_gradient(at: LayerState, g: Pointwise, samples: int, noise: float, seed: int) -> List[Weights]:

@@ -167,28 +167,35 @@ class IntegratedGradients(FeatureAggregation):
     steps : `int`, optional (default = `32`)
         Points on the path.
     rule : `str`, optional (default = `"gauss-legendre"`)
-        Of quadrature: "gauss-legendre" or "midpoint".
+        Of quadrature, "gauss-legendre" or "midpoint"; or "latin-hypercube": instead of on the path, at points
+        where each word piece is at each of the midpoints once, in an order of its own, so that its gradient is
+        seen beside neighbours that are there and that are not. The gap is then not only the rule's error.
     baseline : `str`, optional (default = `"mask"`)
         "mask": the layer's state for the same input with all but special tokens masked. "pad", or a token as
         the tokenizer writes it: with that token in their place. "zero": a path from there starts where a
         layer norm is steepest, and needs many more steps.
+    seed : `int`, optional (default = `0`)
+        Of the orders of "latin-hypercube", which depend on it and on the text only.
     """
 
     resumes = True
 
-    def __init__(self, steps: int = 32, rule: str = "gauss-legendre", baseline: str = "mask") -> None:
+    def __init__(
+        self, steps: int = 32, rule: str = "gauss-legendre", baseline: str = "mask", seed: int = 0
+    ) -> None:
         try:
             paths.quadrature(steps, rule)
         except ValueError as error:
             raise ConfigurationError(f"integrated-gradients: {error}") from error
         self.steps = steps
         self.rule = rule
+        self.seed = seed
         self.stand_in = baseline_token(baseline, "integrated-gradients")
 
     def __call__(self, at: LayerState) -> List[Weights]:
         zero = self.stand_in is None
         baseline = Baseline(torch.zeros_like(at.hidden_states)) if zero else at.masked()
-        return paths.integrated_gradients(at, baseline, self.steps, self.rule)
+        return paths.integrated_gradients(at, baseline, self.steps, self.rule, self.seed)
 
 
 class Preset(NamedTuple):

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -85,6 +86,56 @@ def test_padding_stays_where_it_is():
     assert first.weights[0].tolist() == [pytest.approx(3.0), 0.0]
     first, _ = smooth_gradient(state(hidden.tolist(), mask=mask), aggregation.gradient_x_input, 3, 0.5, 0)
     assert first.weights[0, 1] == 0
+
+
+def test_a_latin_hypercube_takes_each_position_to_each_midpoint_once():
+    # Where positions do not interact, that is the midpoint rule.
+    latin, _ = integrated_gradients(state(H, power=4, copies=2), Baseline(B), 5, "latin-hypercube")
+    midpoint, _ = integrated_gradients(state(H, power=4), Baseline(B), 5, "midpoint")
+    assert torch.allclose(latin.weights, midpoint.weights)
+    assert torch.allclose(latin.completeness_gap, midpoint.completeness_gap, atol=1e-4)
+
+
+def test_in_a_latin_hypercube_neighbours_are_at_points_of_their_own():
+    seen = []
+
+    def resume(states, gradients):
+        seen.extend(states[..., 0])
+        return torch.zeros(1, len(states)), [torch.ones_like(states)] if gradients else []
+
+    at = dataclasses.replace(
+        state([[[1.0]] * 6]), scores=torch.zeros(1, 1), resume=resume, token_ids=torch.arange(6).unsqueeze(0)
+    )
+    integrated_gradients(at, Baseline(torch.zeros(1, 6, 1)), 4, "latin-hypercube")
+    points = torch.stack(seen[:4])
+    assert torch.equal(points.sort(0).values, torch.tensor([0.125, 0.375, 0.625, 0.875]).repeat(6, 1).T)
+    assert len({tuple(order) for order in points.T.tolist()}) > 2
+
+
+def test_a_latin_hypercube_depends_on_the_seed_and_the_instance_only():
+    mask = torch.tensor([[True, False], [True, True]])
+
+    def weights(hidden, ids, mask=None, baseline=B, seed=0):
+        at = state(hidden, ids=torch.tensor(ids), mask=mask)
+        # Positions that interact: y = (the sum of all)^3.
+        at = dataclasses.replace(at, resume=lambda states, gradients: _cubed(states, gradients))
+        return integrated_gradients(at, Baseline(baseline), 3, "latin-hypercube", seed)[0].weights
+
+    both = weights(H, [[5, 6], [7, 8]])
+    assert torch.allclose(weights(H[:1], [[5, 6]], baseline=B[:1]), both[:1])
+    assert torch.allclose(weights(H[::-1], [[7, 8], [5, 6]], baseline=B.flip(0)), both.flip(0))
+    assert any(not torch.allclose(weights(H, [[5, 6], [7, 8]], seed=seed), both) for seed in (1, 2, 3))
+    hidden = (torch.tensor(H) * mask.unsqueeze(-1)).tolist()
+    padded = weights(hidden, [[5, 0], [7, 8]], mask=mask, baseline=B * mask.unsqueeze(-1))
+    alone = weights([hidden[0][:1]], [[5]], baseline=B[:1, :1])
+    assert padded[0].tolist() == pytest.approx([alone[0, 0].item(), 0.0])
+    assert torch.allclose(padded[1], both[1])
+
+
+def _cubed(states, gradients):
+    total = states.sum((1, 2))
+    d = (3 * total**2).reshape(-1, 1, 1).expand_as(states)
+    return torch.stack([total**3, -(total**3)]), [d, -d] if gradients else []
 
 
 def test_rules():
