@@ -103,7 +103,7 @@ def byte_level_tokenizer(vocab_size: int = 320) -> RobertaTokenizerFast:
     return RobertaTokenizerFast(tokenizer_object=tokenizer, add_prefix_space=True)
 
 
-def save_roberta(folder: Path, seed: int = 0, hidden_size: int = HIDDEN_SIZE) -> str:
+def save_roberta(folder: Path, seed: int = 0, hidden_size: int = HIDDEN_SIZE, positions: int = 66) -> str:
     """A RoBERTa masked language model with three blocks, and its tokenizer."""
     tokenizer = byte_level_tokenizer()
     config = RobertaConfig(
@@ -112,7 +112,7 @@ def save_roberta(folder: Path, seed: int = 0, hidden_size: int = HIDDEN_SIZE) ->
         num_hidden_layers=3,
         num_attention_heads=2,
         intermediate_size=32,
-        max_position_embeddings=66,
+        max_position_embeddings=positions,
         type_vocab_size=1,
         pad_token_id=1,
         bos_token_id=0,

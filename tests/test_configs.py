@@ -7,6 +7,7 @@ from allennlp.commands.train import train_model
 from allennlp.common import Params
 from allennlp.data import DatasetReader
 from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
+from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.commands.compare import CompareExperiment
 from allennlp_layer_saliency.commands.head import HeadExperiment
@@ -67,6 +68,28 @@ def test_training(name, tmp_path):
     labels = {"sst2": {"positive", "negative"}, "ag_news": {"World", "Sci/Tech"}}
     found = set(trained.vocab.get_token_to_index_vocabulary("labels"))
     assert found == labels[name.replace("_local", "")]
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_training_on_json_lines(pairs, tmp_path):
+    texts = ["a good film", "word " * 80 + "a bad one"]
+    lines = [{"text": text, "sentence": text, "label": label} for text, label in zip(texts, "10")]
+    if pairs:
+        lines = [{"premise": "A man.", "hypothesis": each["text"], "label": each["label"]} for each in lines]
+    path = tmp_path / "train.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    model = save_roberta(tmp_path / "model", hidden_size=48, positions=514)
+    files = {"MODEL": model, "TRAIN": str(path), "TEST": str(path)}
+    settings = {"PAIRS": json.dumps(pairs), "SIZE": "48", "LR": "1e-4", "EPOCHS": "1", "BATCHES": "1"}
+    config = str(ROOT / "training_configs" / "json_lines_local.jsonnet")
+    train_model(Params.from_file(config, ext_vars={**files, **settings}), str(tmp_path / "out"))
+    predictor = Predictor.from_path(
+        str(tmp_path / "out" / "model.tar.gz"),
+        "saliency",
+        **({"inner": "textual_entailment"} if pairs else {}),
+    )
+    explained = predictor.predict_json(lines[1])["saliency"]["instance_1"]
+    assert len(explained["texts"]) == 1 + pairs
 
 
 @pytest.mark.parametrize("data_set", ["sst2", "ag_news", "trec"])

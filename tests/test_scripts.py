@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import subprocess
@@ -74,3 +75,51 @@ def test_an_environment_of_another_checkout_is_left_alone(tmp_path):
     (line,) = refused.stderr.splitlines()
     assert line == f"VENV={tmp_path}/venv is the environment of {tmp_path}/elsewhere; name another one"
     assert "activated" in activated(ROOT).stdout
+
+
+def test_data_sets_as_json_lines(tmp_path):
+    """Of each published form, as our reader and the predictors read it."""
+    forms = {
+        "trec": {"TREC.train.all": "1 Who\x85 was it ?\n", "TREC.test.all": "0 What is it ?\n"},
+        "eraser": {
+            **{f"{part}.jsonl": '{"annotation_id": "a.txt", "classification": "POS"}\n' for part in ERASER},
+            "docs/a.txt": "a good\nfilm\n",
+        },
+        "cad-sentiment": {f"{part}.tsv": "Sentiment\tText\nPositive\tGood, he said\n" for part in PARTS},
+        "cad-nli": {
+            f"{part}.tsv": "sentence1\tsentence2\tgold_label\nA man.\tA dog.\tneutral\n" for part in PARTS
+        },
+    }
+    wanted = {
+        "trec": ("Who\x85 was it ?", None, "1"),
+        "eraser": ("a good film", None, "POS"),
+        "cad-sentiment": ("Good, he said", None, "Positive"),
+        "cad-nli": ("A man.", "A dog.", "neutral"),
+    }
+    for form, files in forms.items():
+        for name, text in files.items():
+            (tmp_path / form / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / form / name).write_bytes(text.encode("latin-1"))
+        subprocess.run(
+            [sys.executable, "scripts/json_lines.py", form, tmp_path / form, tmp_path / "out" / form],
+            cwd=ROOT,
+            check=True,
+        )
+        (line,) = (tmp_path / "out" / form / "train.jsonl").read_text(encoding="utf-8").splitlines()
+        entry = json.loads(line)
+        first, second, label = wanted[form]
+        assert entry.get("text", entry.get("premise")) == first and entry["label"] == label
+        assert entry.get("hypothesis") == second and entry.get("sentence", first) == first
+        assert entry.get("id") == ("a.txt" if form == "eraser" else None)
+    assert not (tmp_path / "out" / "trec" / "dev.jsonl").exists()
+
+
+PARTS, ERASER = ("train", "dev", "test"), ("train", "val", "test")
+
+
+def test_an_unknown_form_is_one_line(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "scripts/json_lines.py", "csv", "a", "b"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert result.stderr == "usage: json_lines.py trec|eraser|cad-sentiment|cad-nli FOLDER OUT\n"

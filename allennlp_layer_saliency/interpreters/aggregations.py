@@ -168,8 +168,8 @@ class IntegratedGradients(FeatureAggregation):
         Points on the path.
     rule : `str`, optional (default = `"gauss-legendre"`)
         Of quadrature, "gauss-legendre" or "midpoint"; or "latin-hypercube": instead of on the path, at points
-        where each word piece is at each of the midpoints once, in an order of its own, so that its gradient is
-        seen beside neighbours that are there and that are not. The gap is then not only the rule's error.
+        where each word piece is at each of the midpoints once, in an order of its own, so that its gradient
+        is seen beside neighbours that are there and that are not. The gap is then not only the rule's error.
     baseline : `str`, optional (default = `"mask"`)
         "mask": the layer's state for the same input with all but special tokens masked. "pad", or a token as
         the tokenizer writes it: with that token in their place. "zero": a path from there starts where a
