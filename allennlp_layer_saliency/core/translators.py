@@ -16,6 +16,9 @@ BATCH, CHUNK, LOOK = 256, 512, 20
 PATIENCE = 3
 # Of the ridge regression, as a share of the states' mean variance.
 PENALTY = 1e-3
+# What the fit starts from is tried with these factors: a regression's states are shorter than those that it
+# regresses to, and a head without a norm of its own makes too little of them.
+SCALES = (1.0, 2.0, 4.0, 8.0)
 LEARNING_RATE = 1e-3
 
 
@@ -132,7 +135,7 @@ def fit(
 ) -> Fitted:
     """
     Fit a layer's translator: from the best of the identity and of regressions to states that the head reads,
-    by Adam on batches drawn by the seed, until the loss of the held-out positions no longer falls.
+    each times some factors, by Adam on batches drawn by the seed, until the loss of the held-out positions no longer falls.
 
     # Parameters
 
@@ -156,9 +159,10 @@ def fit(
         If the head gives NaN or infinite logits.
     """
     device = train.states.device
-    identity = Translator.identity(train.states.size(1), device)
-    readable_states = [readable] if train.pretrained is None else [readable, train.pretrained]
-    starts = [identity, *(ridge(train.states, states) for states in readable_states)]
+    starts = [Translator.identity(train.states.size(1), device)]
+    for states in [readable] if train.pretrained is None else [readable, train.pretrained]:
+        regression = ridge(train.states, states)
+        starts += [Translator(regression.weight * scale, regression.bias * scale) for scale in SCALES]
     of_starts = [_mean_loss(decoder, start, held_out, share) for start in starts]
     best = starts[of_starts.index(min(of_starts))]
     losses = [of_starts[0], min(of_starts)]

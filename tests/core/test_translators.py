@@ -96,6 +96,25 @@ def test_a_fitted_head_names_the_pieces(decoder, embeddings):
     assert found.losses[1] <= found.losses[0]
 
 
+def test_it_starts_from_the_best_factor(embeddings):
+    # A head that makes too little of its own embeddings, in front of which 4 is the best of the factors.
+    weak = embeddings / 8
+    decoder = Decoder(lambda states: states @ weak.t(), VOCABULARY, SIZE, weak)
+    train, held_out = (drawn(embeddings, n, seed, mixed(), noise=0.5) for n, seed in ((400, 1), (80, 2)))
+    start = ridge(train.states, weak[train.pieces])
+    of_factors = [
+        float(
+            torch.nn.functional.cross_entropy(
+                factor * start.translated(held_out.states) @ weak.t(), held_out.pieces
+            )
+        )
+        for factor in (1, 2, 4, 8)
+    ]
+    found = fit(decoder, train, held_out, weak[train.pieces], steps=1)
+    assert found.losses[1] == pytest.approx(min(of_factors), rel=1e-4)
+    assert found.losses[1] < 0.9 * of_factors[0]
+
+
 def test_the_seed_decides(decoder, embeddings):
     first, again, other = (fitted(decoder, embeddings, seed)[0] for seed in (3, 3, 4))
     assert torch.equal(first.translator.weight, again.translator.weight)
