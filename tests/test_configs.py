@@ -103,9 +103,7 @@ def test_planted_configurations(kind, data_set, monkeypatch):
         reader = params.pop("dataset_reader") if name == "train" else params["data"].pop("reader")
         readers.append(DatasetReader.from_params(reader))
     assert {reader.planted_words for reader in readers} == {readers[0].planted_words}
-    assert len(readers[0].planted_words) == {"single": 2, "in-context": 3, "ordered-pair": 2}[kind] + (
-        2 if data_set == "ag_news" and kind != "ordered-pair" else 0
-    )
+    assert len(readers[0].planted_words) == {"single": 2, "in-context": 3, "ordered-pair": 2}[kind]
 
 
 def test_configurations_of_a_fitted_head(tmp_path):

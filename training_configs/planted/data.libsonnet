@@ -2,11 +2,10 @@
 local set = std.extVar("SET");
 local sets = {
   sst2: { reader: { type: "sst2_tsv" }, labels: ["negative", "positive"], train: "train.tsv", test: "dev.tsv" },
-  // An ordered pair has two labels.
+  // Two of the four classes: a word for each of four is in too few texts to be learnt.
   ag_news: {
     reader: { type: "ag_news_csv" },
-    labels: if std.extVar("KIND") == "ordered-pair" then ["Sports", "Business"]
-    else ["World", "Sports", "Business", "Sci/Tech"],
+    labels: ["Sports", "Business"],
     train: "train_subset.csv",
     test: "test.csv",
   },
