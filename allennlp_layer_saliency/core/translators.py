@@ -135,7 +135,8 @@ def fit(
 ) -> Fitted:
     """
     Fit a layer's translator: from the best of the identity and of regressions to states that the head reads,
-    each times some factors, by Adam on batches drawn by the seed, until the loss of the held-out positions no longer falls.
+    each times some factors, by Adam on batches drawn by the seed, until the loss of the held-out positions
+    no longer falls.
 
     # Parameters
 

@@ -1,0 +1,136 @@
+"""
+What other tools make of the same classifier and texts, each called as its own documentation calls it:
+
+    python -m benchmarks.peers folder ARCHIVE FOLDER
+    python benchmarks/peers.py explain FOLDER TEXTS OUT
+
+The first line, in this package's environment, turns an archive of training_configs/classifier.libsonnet over
+a BERT into a Hugging Face folder, which the tools open. The second, in an environment of
+requirements/peers.txt, writes OUT/NAME.jsonl for each of them, which the interpreter "scores-file" reads,
+and OUT/seconds.csv, of each text. TEXTS are JSON lines with a `sentence`.
+training_configs/compare/peers.jsonnet compares them with ours. Inseq is not among them: it takes models that
+generate text, and no classifiers.
+"""
+
+import csv
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Tuple
+
+# From a text and its predicted class to a score for each word piece, special tokens included.
+Explain = Callable[[str, int], List[float]]
+
+
+def folder(archive: str, folder: str) -> None:
+    """The same classifier under the names of `BertForSequenceClassification`."""
+    import torch
+    from allennlp.common.plugins import import_plugins
+    from allennlp.models.archival import load_archive
+    from transformers import AutoTokenizer, BertForSequenceClassification
+
+    import_plugins()
+    loaded = load_archive(archive)
+    model = loaded.model.eval()
+    encoder = model._text_field_embedder.token_embedder_tokens.transformer_model
+    labels = model.vocab.get_index_to_token_vocabulary("labels")
+    encoder.config.update({"id2label": labels, "label2id": {v: k for k, v in labels.items()}})
+    classifier = BertForSequenceClassification(encoder.config).eval()
+    classifier.bert.load_state_dict(encoder.state_dict(), strict=False)
+    dense, output = model._feedforward._linear_layers[0], model._classification_layer
+    with torch.no_grad():
+        for own, other in ((classifier.bert.pooler.dense, dense), (classifier.classifier, output)):
+            own.weight.copy_(other.weight)
+            own.bias.copy_(other.bias)
+    name = loaded.config["dataset_reader"]["tokenizer"]["model_name"]
+    tokenizer = AutoTokenizer.from_pretrained(name)
+    encoded = tokenizer("the same, in other words", return_tensors="pt")
+    tokens = {"token_ids": encoded["input_ids"], "mask": encoded["attention_mask"].bool()}
+    with torch.no_grad():
+        theirs = model({"tokens": {**tokens, "type_ids": encoded["token_type_ids"]}})["logits"]
+        assert torch.allclose(classifier(**encoded).logits, theirs, atol=1e-4)
+    classifier.config._name_or_path = name
+    classifier.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def tools(model: Any, tokenizer: Any) -> Dict[str, Explain]:
+    """With the settings that each tool has of itself."""
+    import shap
+    import torch
+    from ferret import Benchmark
+    from transformers import pipeline
+    from transformers_interpret import SequenceClassificationExplainer
+
+    classify = pipeline("text-classification", model=model, tokenizer=tokenizer, top_k=None)
+    names = model.config.id2label
+    partition = shap.Explainer(classify, silent=True)
+    sequence = SequenceClassificationExplainer(model, tokenizer)
+
+    def by_shap(text: str, label: int) -> List[float]:
+        values = partition([text])
+        return values.values[0][:, list(values.output_names).index(names[label])].tolist()
+
+    def by_transformers_interpret(text: str, label: int) -> List[float]:
+        return [score for _, score in sequence(text, index=label)]
+
+    def by_ferret(explainer: Any) -> Explain:
+        benchmark = Benchmark(model, tokenizer, explainers=[explainer])
+
+        def explain(text: str, label: int) -> List[float]:
+            (explanation,) = benchmark.explain(text, target=label, show_progress=False)
+            return torch.as_tensor(explanation.scores).tolist()
+
+        return explain
+
+    # Its first is SHAP's Partition.
+    of_ferret = {explainer.NAME: explainer for explainer in Benchmark(model, tokenizer).explainers[1:]}
+    return {
+        "SHAP, Partition": by_shap,
+        "transformers-interpret": by_transformers_interpret,
+        **{f"ferret, {name}": by_ferret(explainer) for name, explainer in of_ferret.items()},
+    }
+
+
+def explain(folder: str, texts: str, out: str) -> None:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    known = tools(model, tokenizer)
+    found: Dict[str, List[str]] = {name: [] for name in known}
+    seconds: List[Tuple[int, str, float]] = []
+    lines = Path(texts).read_text(encoding="utf-8").strip().split("\n")
+    sentences = [json.loads(line)["sentence"] for line in lines]
+    for explained in known.values():
+        explained(sentences[0], 0)  # what the first call alone takes
+    for number, text in enumerate(sentences):
+        encoded = tokenizer(text, return_tensors="pt")
+        tokens = tokenizer.convert_ids_to_tokens(encoded["input_ids"][0].tolist())
+        with torch.no_grad():
+            label = int(model(**encoded).logits.argmax())
+        # In turns, so that what else the machine does is shared.
+        for name, explained in known.items():
+            start = time.perf_counter()
+            scores = explained(text, label)
+            seconds.append((number, name, time.perf_counter() - start))
+            assert len(scores) == len(tokens), (name, text, len(scores), len(tokens))
+            found[name].append(json.dumps({"tokens": tokens, "scores": scores}))
+    Path(out).mkdir(parents=True, exist_ok=True)
+    for name, lines in found.items():
+        (Path(out) / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with (Path(out) / "seconds.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "tool", "seconds"), *seconds])
+
+
+COMMANDS: Dict[str, Tuple[Callable[..., None], int]] = {"folder": (folder, 2), "explain": (explain, 3)}
+
+if __name__ == "__main__":
+    command, *arguments = sys.argv[1:] or [""]
+    if command not in COMMANDS or len(arguments) != COMMANDS[command][1]:
+        sys.exit(f"usage: {__doc__}")
+    COMMANDS[command][0](*arguments)
