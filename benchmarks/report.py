@@ -115,6 +115,10 @@ def claims(results: Dict[str, Any]) -> List[Tuple[str, str, str]]:
             captum = median("presets", f"Captum's LayerIntegratedGradients, embeddings, {steps} steps")
             ratio = captum / median("presets", "balanced, decoded")
             rows.append((f"balanced over Captum's {steps} steps", f"≥ {least} ×", f"{ratio:.1f} ×"))
+    if "fitted head" in results:
+        for kind in ("gradient-x-input", "1 midpoint step"):
+            ratio = median("fitted head", f"{kind}, fitted") / median("fitted head", f"{kind}, pretrained")
+            rows.append((f"a fitted head over its base, {kind}, layer 9", "≤ 1.05", f"{ratio:.2f}"))
     for name, run_most, predict_most in (("bundled model", "1.30", "1.60"), ("MiniLM", "1.10", "1.25")):
         group = f"end to end, {name}"
         if group in results:

@@ -28,7 +28,14 @@ from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.core.aggregation import grad_cam
+from allennlp_layer_saliency.core.translators import Translator
 from allennlp_layer_saliency.interpreters.aggregations import PRESETS
+from allennlp_layer_saliency.interpreters.lm_heads.tuned import (
+    DESCRIPTION,
+    WEIGHTS,
+    fingerprint,
+    write_translators,
+)
 from allennlp_layer_saliency.models.batching import MAX_PIECES
 from benchmarks import growth
 from benchmarks.end_to_end import end_to_end, small_classifier, sst2_sentences
@@ -242,6 +249,29 @@ def presets(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any]:
     }
 
 
+def tuned_head(predictor: Predictor, rounds: int) -> Dict[str, Any]:
+    """Decoding through a fitted head beside the head that it is fitted in front of."""
+    lines = texts([128] * 8)
+    transformer = predictor._model._text_field_embedder.token_embedder_tokens.transformer_model
+    with tempfile.TemporaryDirectory() as folder:
+        size = transformer.config.hidden_size
+        write_translators(os.path.join(folder, WEIGHTS), {9: Translator.identity(size)})
+        described = {"fingerprint": fingerprint(transformer), "base": {"type": "pretrained"}, "fitted": [9]}
+        Path(folder, DESCRIPTION).write_text(json.dumps(described))
+        rows = {
+            f"{kind}, {name}": explain(decoded(predictor, lm_head=head, **BATCH, **settings), lines)
+            for kind, settings in (
+                ("gradient-x-input", {}),
+                ("1 midpoint step", {"aggregation": AGGREGATIONS["integrated-gradients, 1 midpoint step"]}),
+            )
+            for name, head in (
+                ("pretrained head", {"type": "pretrained"}),
+                ("fitted head", {"type": "tuned", "path": folder}),
+            )
+        }
+    return {"shape": "8 texts of 128 pieces, layer 9", "rows": interleaved("fitted head", rows, rounds)}
+
+
 def with_pretrained(pretrained: str, sst2: str, rounds: int) -> Dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         archive = small_classifier(pretrained, folder)
@@ -378,6 +408,7 @@ def groups(
         "startup": lambda: startup(rounds),
         "default": lambda: the_default(predictor, folder, rounds),
         "presets": lambda: presets(predictor, folder, rounds),
+        "fitted head": lambda: tuned_head(predictor, rounds),
         **{
             f"growth with {name}": lambda grow=grow: grow(folder, max(1, rounds // 2))
             for name, grow in growth.GROUPS.items()
