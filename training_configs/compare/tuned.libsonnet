@@ -11,12 +11,14 @@ local heads = {
 };
 
 {
+  both(settings): { [head]: settings for head in std.objectFields(heads) },
   undecoded: {
     [name + ", undecoded"]: { type: "layer-saliency", layer: layers, aggregation: aggregations[name] }
     for name in std.objectFields(aggregations)
   },
-  decoded(settings, suffix=""): {
-    [name + ", " + head + suffix]: settings {
+  // `of_heads` has settings of each.
+  decoded(of_heads, suffix=""): {
+    [name + ", " + head + suffix]: of_heads[head] {
       type: "decoded-layer-saliency",
       layer: layers,
       aggregation: aggregations[name],

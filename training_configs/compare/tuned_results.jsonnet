@@ -13,5 +13,6 @@ local rows = import "tuned.libsonnet";
   scores: ["signed"],
   reference: "default",
   interpreters: { random: "random", default: "decoded-layer-saliency" }
-                + rows.undecoded + rows.decoded({ normalise: "input", tau: null }),
+                + rows.undecoded
+                + rows.decoded({ pretrained: { tau: null }, tuned: { tau: 10 } }),
 }

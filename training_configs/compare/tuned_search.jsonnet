@@ -7,7 +7,7 @@ local rows = import "tuned.libsonnet";
   metrics: ["comprehensiveness", "sufficiency"],
   scores: ["signed"],
   interpreters: rows.undecoded
-                + rows.decoded({ normalise: "input", tau: null }, ", input, all")
-                + rows.decoded({ normalise: "input", tau: 10 }, ", input, 10")
-                + rows.decoded({ normalise: "vocabulary", tau: null }, ", vocabulary, all"),
+                + rows.decoded(rows.both({ normalise: "input", tau: null }), ", input, all")
+                + rows.decoded(rows.both({ normalise: "input", tau: 10 }), ", input, 10")
+                + rows.decoded(rows.both({ normalise: "vocabulary", tau: null }), ", vocabulary, all"),
 }
