@@ -1,60 +1,47 @@
 """
-The picture of docs/results: how much of what a ranking can reach each method gets, and how long it takes:
+The picture of docs/results, from the tables in docs/results/methods:
 
-    python scripts/results_picture.py COMPARISON PEERS OUT.png
+    python scripts/results_picture.py
 
-COMPARISON is the output of training_configs/compare/peers.jsonnet, PEERS the folder that benchmarks/peers.py wrote.
-Also writes, beside the picture, a table of the same figures, OUT.csv.
+makes docs/results/methods/methods.png: each method's comprehensiveness less sufficiency on both data sets.
 """
 
-import sys
 from pathlib import Path
 
 import pandas
 from matplotlib import pyplot
 
-# Not methods to choose from, but what they are measured by.
-SCALE = ("random", "greedy-comprehensiveness", "greedy-sufficiency")
-OURS = ("default", "fast", "balanced", "best")
-
-
-def figures(comparison: Path, peers: Path) -> pandas.DataFrame:
-    """A row for each method: its metrics' means and half-widths, and its median time for a text."""
-    table = pandas.read_csv(comparison / "table.csv")
-    table["half"] = (table["high"] - table["low"]) / 2
-    wide = table.pivot(index="row", columns="metric", values=["mean", "half"])
-    wide.columns = [name if kind == "mean" else f"{name} ±" for kind, name in wide.columns]
-    seconds = pandas.read_csv(peers / "seconds.csv").groupby("tool")["seconds"].median()
-    wide["seconds"] = seconds.reindex(wide.index).fillna(wide["seconds"])
-    kept = ["comprehensiveness", "sufficiency", "ceiling_share"]
-    columns = [name for each in kept for name in (each, f"{each} ±") if name in wide]
-    return wide[[*columns, "seconds"]].sort_values("ceiling_share", ascending=False)
+FOLDER = Path(__file__).parent.parent / "docs" / "results" / "methods"
+DATA_SETS = {"SST-2": ("sst2.csv", "#2166ac", -0.12), "AG News": ("ag-news.csv", "#b2182b", 0.12)}
 
 
 def main() -> None:
-    comparison, peers, out = map(Path, sys.argv[1:4])
-    found = figures(comparison, peers)
-    found.to_csv(out.with_suffix(".csv"), float_format="%.4g")
-    shown = found.drop([name for name in SCALE if name in found.index])
-    figure, axes = pyplot.subplots(figsize=(7.5, 4.5), constrained_layout=True)
-    for name, row in shown.iterrows():
-        colour = "#b2182b" if name in OURS else "#4d4d4d"
+    tables = {name: pandas.read_csv(FOLDER / file) for name, (file, _, _) in DATA_SETS.items()}
+    first = _differences(next(iter(tables.values())))
+    order = list(first.sort_values("mean").index)
+    figure, axes = pyplot.subplots(figsize=(7.5, 6), constrained_layout=True)
+    for name, table in tables.items():
+        found = _differences(table).reindex(order)
+        _, colour, shift = DATA_SETS[name]
+        places = [place + shift for place in range(len(order))]
         axes.errorbar(
-            row["seconds"], row["ceiling_share"], yerr=row["ceiling_share ±"], fmt="o", color=colour, lw=1, ms=4
+            found["mean"], places, xerr=found["half"], fmt="o", color=colour, ms=4, lw=1.2, label=name
         )
-        axes.annotate(
-            str(name),
-            (row["seconds"], row["ceiling_share"]),
-            xytext=(5, 3),
-            textcoords="offset points",
-            fontsize=7,
-            color=colour,
-        )
-    axes.set_xscale("log")
-    axes.margins(x=0.15)
-    axes.set_xlabel("seconds for a text, one thread")
-    axes.set_ylabel("share of the way from random to greedy")
-    figure.savefig(out, dpi=150, metadata={"Software": None})
+    axes.set_yticks(range(len(order)), order, fontsize=8)
+    axes.get_yticklabels()[order.index("default")].set_fontweight("bold")
+    axes.axvline(0, color="#bbbbbb", lw=0.8, zorder=0)
+    axes.grid(axis="y", color="#eeeeee")
+    axes.set_axisbelow(True)
+    axes.set_xlabel("comprehensiveness less sufficiency; bars: both half-widths added")
+    axes.legend(loc="lower right")
+    figure.savefig(FOLDER / "methods.png", dpi=130, metadata={"Software": None})
+
+
+def _differences(table: pandas.DataFrame) -> pandas.DataFrame:
+    by_metric = {name: rows.set_index("row") for name, rows in table.groupby("metric")}
+    good, bad = by_metric["comprehensiveness"], by_metric["sufficiency"]
+    halves = (good["high"] - good["low"] + bad["high"] - bad["low"]) / 2
+    return pandas.DataFrame({"mean": good["mean"] - bad["mean"], "half": halves})
 
 
 if __name__ == "__main__":
