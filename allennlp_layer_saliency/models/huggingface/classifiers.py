@@ -78,7 +78,7 @@ def load_classifier(
         if load_weights:
             check_weights(folder)
             # What an untrained head draws is nobody else's.
-            with torch.random.fork_rng(enabled=untrained_head):
+            with torch.random.fork_rng(devices=[], enabled=untrained_head):
                 model, report = auto.from_pretrained(
                     folder,
                     config=config,
