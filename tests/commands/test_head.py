@@ -112,8 +112,8 @@ def test_controls_are_far_below(run):
         ]
         for control in (None, "shuffled-states", "random-weights")
     }
-    assert ranks[None] > 0.8
-    assert ranks["shuffled-states"] < 0.5 and ranks["random-weights"] < 0.7
+    # What is left to them is to name the pieces that are frequent.
+    assert max(ranks["shuffled-states"], ranks["random-weights"]) < 0.65 < 0.95 < ranks[None]
 
 
 def test_a_model_without_a_head(run, tmp_path):
