@@ -154,6 +154,7 @@ def quadrature(steps: int, rule: str) -> List[Tuple[float, float]]:
         raise ValueError(f"steps must be at least 1; got {steps}")
     if rule not in RULES:
         raise ValueError(f"rule must be one of {RULES}; got {rule!r}")
+    # The Latin hypercube's are the midpoints, too; which position is at which is drawn for each text.
     if rule != "gauss-legendre":
         return [((i + 0.5) / steps, 1 / steps) for i in range(steps)]
     # On the interval from -1 to 1.
