@@ -50,9 +50,10 @@ def folder(archive: str, folder: str) -> None:
     with torch.no_grad():
         theirs = model({"tokens": {**tokens, "type_ids": encoded["token_type_ids"]}})["logits"]
         assert torch.allclose(classifier(**encoded).logits, theirs, atol=1e-4)
-    classifier.config._name_or_path = name
     classifier.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    # Whose head decodes: recent versions of transformers keep it in the model card only.
+    (Path(folder) / "README.md").write_text(f"---\nbase_model: {json.dumps(name)}\n---\n", encoding="utf-8")
 
 
 def tools(model: Any, tokenizer: Any) -> Dict[str, Explain]:

@@ -10,7 +10,7 @@ from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.core.scoring import normalised
 from allennlp_layer_saliency.interpreters.perturbation import PerturbedPredictions, Tokens
-from allennlp_layer_saliency.models.allennlp import instances_of, text_fields
+from allennlp_layer_saliency.models.allennlp import text_fields
 from allennlp_layer_saliency.models.text_reader import TextReader
 
 
@@ -43,9 +43,10 @@ class GreedyRanking(SaliencyInterpreter):
 
     def saliency_interpret_from_json(self, inputs: JsonDict) -> JsonDict:
         """Explain one input: `{"instance_1": {"grad_input_1": [...], ...}}`."""
+        instances = self.predictor.json_to_labeled_instances(inputs)
         return {
             f"instance_{number}": self._explained(instance)
-            for number, instance in enumerate(instances_of(self.predictor, inputs), start=1)
+            for number, instance in enumerate(instances, start=1)
         }
 
     def _explained(self, instance: Instance) -> Dict[str, List[float]]:

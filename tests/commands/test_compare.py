@@ -316,3 +316,13 @@ def test_what_needs_gold_labels_says_so_in_one_line(run, failure, tmp_path):
         randomisation_texts=1,
     )
     assert "accuracy_after_deletion needs a gold label" in line
+
+
+def test_greedy_rankings_are_the_ceiling(run):
+    interpreters = {"random": "random", "ours": "layer-saliency", "greedy": "greedy-comprehensiveness"}
+    results, _ = run(
+        "--limit", "3", interpreters=interpreters, metrics=["comprehensiveness"], scores=["signed"]
+    )
+    assert results["errors"] == {}
+    shares = {row: metrics["ceiling_share"]["mean"] for row, metrics in results["rows"].items()}
+    assert shares["random"] == 0 and shares["greedy"] == 1 and 0 < shares["ours"] < 1
