@@ -9,6 +9,7 @@ from torch import Tensor
 
 from allennlp_layer_saliency.core import aggregation, paths
 from allennlp_layer_saliency.core.paths import Baseline, LayerState, Weights
+from allennlp_layer_saliency.core.reranking import reranked
 from allennlp_layer_saliency.models.text_reader import TextReader
 
 
@@ -176,17 +177,34 @@ class IntegratedGradients(FeatureAggregation):
         layer norm is steepest, and needs many more steps.
     seed : `int`, optional (default = `0`)
         Of the orders of "latin-hypercube", which depend on it and on the text only.
+    ranks, window : `int`, optional (default = `0` and `3`)
+        The model decides which pieces have the first `ranks` ranks: for each one, of the next `window` pieces, that
+        which its score changes most by, beside those ranked before, where they alone are at the baseline
+        and where all others are. The weights go with the ranks.
     """
 
     resumes = True
 
     def __init__(
-        self, steps: int = 32, rule: str = "gauss-legendre", baseline: str = "mask", seed: int = 0
+        self,
+        steps: int = 32,
+        rule: str = "gauss-legendre",
+        baseline: str = "mask",
+        seed: int = 0,
+        ranks: int = 0,
+        window: int = 3,
     ) -> None:
         try:
             paths.quadrature(steps, rule)
         except ValueError as error:
             raise ConfigurationError(f"integrated-gradients: {error}") from error
+        if ranks < 0 or window < 2:
+            raise ConfigurationError(
+                "integrated-gradients: ranks must be 0 or more and window at least 2; got "
+                f"{ranks} and {window}"
+            )
+        self.ranks = ranks
+        self.window = window
         self.steps = steps
         self.rule = rule
         self.seed = seed
@@ -195,7 +213,8 @@ class IntegratedGradients(FeatureAggregation):
     def __call__(self, at: LayerState) -> List[Weights]:
         zero = self.stand_in is None
         baseline = Baseline(torch.zeros_like(at.hidden_states)) if zero else at.masked()
-        return paths.integrated_gradients(at, baseline, self.steps, self.rule, self.seed)
+        found = paths.integrated_gradients(at, baseline, self.steps, self.rule, self.seed)
+        return reranked(at, baseline, found, self.ranks, self.window)
 
 
 class Preset(NamedTuple):
