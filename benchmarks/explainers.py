@@ -104,12 +104,14 @@ class Bare:
         self.model.requires_grad_(True)
         return gradient
 
-    def floor(self, layer: int, steps: int) -> torch.Tensor:
-        """The least that so many midpoints at a layer need; h_l."""
+    def floor(self, layer: int, steps: int, ranks: int = 0, window: int = 3) -> torch.Tensor:
+        """The least that so many midpoints at a layer and, of one text, decided ranks need; h_l."""
         hidden = self.lower(layer)
         self.top(hidden, layer)
         for _ in range(steps):
             self.upper(hidden, layer)
+        for _ in range(ranks):
+            self.top(hidden.repeat(2 * window, 1, 1), layer)
         return hidden
 
     def _attention(self) -> torch.Tensor:

@@ -196,9 +196,9 @@ def paths(predictor: Predictor, layer: int, rounds: int) -> Dict[str, Any]:
     }
 
 
-def the_default(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any]:
+def fast_preset(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any]:
     """
-    The default beside the least that it has to compute (forward; forward and backward above the layer; the
+    The fast preset beside the least that it has to compute (forward; forward and backward above the layer; the
     head on all positions), and beside Captum's layer integrated gradients at the embeddings as a user calls
     them: a text at a time, all steps together, from padding.
     """
@@ -213,19 +213,19 @@ def the_default(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any
 
     rows = {
         "floor, undecoded": Row(lambda: floor(False), len(lines)),
-        "undecoded": explain(interpreter(predictor, **growth.default("undecoded")), lines),
+        "undecoded": explain(interpreter(predictor, **growth.fast("undecoded")), lines),
         "floor, decoded": Row(lambda: floor(True), len(lines)),
-        "decoded": explain(interpreter(predictor, **growth.default("decoded")), lines),
+        "decoded": explain(interpreter(predictor, **growth.fast("decoded")), lines),
         "decoded, no list of decoded words": explain(
-            interpreter(predictor, decoded_top_k=0, **growth.default("decoded")), lines
+            interpreter(predictor, decoded_top_k=0, **growth.fast("decoded")), lines
         ),
         **captum_steps(one),
     }
-    return {"shape": "8 texts of 128 pieces", "rows": interleaved("default", rows, rounds)}
+    return {"shape": "8 texts of 128 pieces", "rows": interleaved("fast", rows, rounds)}
 
 
 def presets(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any]:
-    """As `the_default`, for the presets that take more than one gradient; the slowest on one text."""
+    """As `fast_preset`, for the presets that take more than one gradient; the slowest on one text."""
     lines, few = texts([128] * 4), texts([128])
     bare, one, head = Bare(predictor, lines), Bare(predictor, few), Head(folder)
 
@@ -406,7 +406,7 @@ def groups(
             **built_ins(bundled, [{"sentence": s} for s in sample], 8, 3, rounds),
         },
         "startup": lambda: startup(rounds),
-        "default": lambda: the_default(predictor, folder, rounds),
+        "fast": lambda: fast_preset(predictor, folder, rounds),
         "presets": lambda: presets(predictor, folder, rounds),
         "fitted head": lambda: tuned_head(predictor, rounds),
         **{

@@ -30,9 +30,10 @@ class DecodedLayerSaliency(DecodingInterpreter):
     predictor : `Predictor`
     aggregation : `FeatureAggregation`, optional
         g: from hidden states and gradients to one weight per position. Left out: the preset's.
-    preset : `str`, optional (default = `"fast"`)
+    preset : `str`, optional (default = `"balanced"`)
         The layer and the aggregation where they are not given, all of midpoints between a masked input's
-        state and the input's: "fast" has one at layer 1, "balanced" three and "best" twenty at layer 0.
+        state and the input's: "fast" has one at layer 1, "balanced" three at layer 0, and "best" the same,
+        with the model deciding the first five ranks.
     **kwargs
         As for `DecodingInterpreter` (`lm_head`, `tau`, `normalise`, `decoded_top_k`), `LayerInterpreter`
         (`layer`, `target`, ...) and `TransformerInterpreter`.
@@ -44,7 +45,7 @@ class DecodedLayerSaliency(DecodingInterpreter):
         self,
         predictor: Predictor,
         aggregation: Optional[FeatureAggregation] = None,
-        preset: str = "fast",
+        preset: str = "balanced",
         **kwargs: Any,
     ) -> None:
         chosen = preset_named(preset)

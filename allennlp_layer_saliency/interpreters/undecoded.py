@@ -78,9 +78,10 @@ class LayerSaliency(UndecodedInterpreter):
     predictor : `Predictor`
     aggregation : `FeatureAggregation`, optional
         g: from hidden states and gradients to one weight per position. Left out: the preset's.
-    preset : `str`, optional (default = `"fast"`)
+    preset : `str`, optional (default = `"balanced"`)
         The layer and the aggregation where they are not given, all of midpoints between a masked input's
-        state and the input's: "fast" has one at layer 1, "balanced" three and "best" twenty at layer 0.
+        state and the input's: "fast" has one at layer 1, "balanced" three at layer 0, and "best" the same,
+        with the model deciding the first five ranks.
     **kwargs
         As for `UndecodedInterpreter` (`special_tokens`), `LayerInterpreter` (`layer`, `target`, ...) and
         `TransformerInterpreter`.
@@ -90,7 +91,7 @@ class LayerSaliency(UndecodedInterpreter):
         self,
         predictor: Predictor,
         aggregation: Optional[FeatureAggregation] = None,
-        preset: str = "fast",
+        preset: str = "balanced",
         **kwargs: Any,
     ) -> None:
         chosen = preset_named(preset)

@@ -393,12 +393,16 @@ def test_float16_is_explained_or_refused(predictor):
 
 @pytest.mark.parametrize("name", ["decoded-layer-saliency", "layer-saliency"])
 def test_presets_are_names_of_settings(predictor, name):
-    for preset, layer, steps in (("fast", 1, 1), ("balanced", 0, 3), ("best", 0, 20)):
-        aggregation = {"type": "integrated-gradients", "steps": steps, "rule": "midpoint"}
+    for preset, layer, more in (
+        ("fast", 1, {"steps": 1}),
+        ("balanced", 0, {"steps": 3}),
+        ("best", 0, {"steps": 3, "ranks": 5}),
+    ):
+        aggregation = {"type": "integrated-gradients", "rule": "midpoint", **more}
         found = make(predictor, name, preset=preset).saliency_interpret_batch_json(LINES)
         wanted = make(predictor, name, layer=layer, aggregation=dict(aggregation))
         assert found == wanted.saliency_interpret_batch_json(LINES)
-        if preset == "fast":
+        if preset == "balanced":
             assert found == make(predictor, name).saliency_interpret_batch_json(LINES)
         # What is given counts.
         at_2 = make(predictor, name, preset=preset, layer=2).saliency_interpret_from_json(LINES[0])
