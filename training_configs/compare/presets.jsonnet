@@ -1,6 +1,11 @@
-// The presets beside twenty steps of integrated gradients, on texts that chose nothing. ARCHIVE, DATA and READER (JSON)
-// name model, file and reader, TEXTS says how many texts, INNER is the predictor that reads a line.
-local preset(name) = { type: "decoded-layer-saliency", preset: name, decoded_top_k: 0 };
+// The presets beside twenty steps of integrated gradients, on texts that chose nothing. ARCHIVE, HEAD, DATA and READER
+// (JSON) name model, LM head, file and reader, TEXTS says how many texts, INNER is the predictor that reads a line.
+local preset(name) = {
+  type: "decoded-layer-saliency",
+  preset: name,
+  lm_head: std.extVar("HEAD"),
+  decoded_top_k: 0,
+};
 
 {
   archive_file: std.extVar("ARCHIVE"),

@@ -1,9 +1,10 @@
 // How many points of which rule at which layer, and how many ranks that the model decides, for the presets, on training
-// texts. ARCHIVE, DATA and READER name model, file and reader, TEXTS says how many texts.
+// texts. ARCHIVE, HEAD, DATA and READER name model, LM head, file and reader, TEXTS says how many texts.
 local row(layer, steps, rule, more={}) = {
   type: "decoded-layer-saliency",
   layer: layer,
   aggregation: { type: "integrated-gradients", steps: steps, rule: rule } + more,
+  lm_head: std.extVar("HEAD"),
   decoded_top_k: 0,
 };
 local points = {

@@ -20,8 +20,8 @@ local undecoded(layer, steps, rule) = {
     "smooth-gradient": "smooth-gradient",
     "gradient-x-input at 0": { type: "layer-saliency", layer: 0, aggregation: "gradient-x-input" },
     "integrated gradients, 20 steps": undecoded(0, 20, "gauss-legendre"),
+    fast: { type: "decoded-layer-saliency", preset: "fast" },
     default: { type: "decoded-layer-saliency" },
-    balanced: { type: "decoded-layer-saliency", preset: "balanced" },
     best: { type: "decoded-layer-saliency", preset: "best" },
   },
 }

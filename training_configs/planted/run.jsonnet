@@ -4,6 +4,6 @@ local data = import "data.libsonnet";
 {
   archive_file: std.extVar("ARCHIVE"),
   data: { path: data.train, reader: data.planted("some"), sample: 4000 },
-  interpreters: { default: { type: "decoded-layer-saliency" }, "simple-gradient": "simple-gradient" },
+  interpreters: { fast: { type: "decoded-layer-saliency", preset: "fast" }, "simple-gradient": "simple-gradient" },
   seed: data.seed,
 }
