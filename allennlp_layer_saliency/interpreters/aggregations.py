@@ -235,7 +235,7 @@ class Preset(NamedTuple):
 
 
 # docs/results has the reasons.
-PRESETS = {"fast": Preset(1, 1), "balanced": Preset(0, 3), "best": Preset(0, 3, ranks=5)}
+PRESETS = {"fast": Preset(1, 1), "balanced": Preset(0, 3), "best": Preset(0, 6, ranks=4)}
 
 
 def preset_named(name: str) -> Preset:

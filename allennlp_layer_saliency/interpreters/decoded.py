@@ -32,8 +32,8 @@ class DecodedLayerSaliency(DecodingInterpreter):
         g: from hidden states and gradients to one weight per position. Left out: the preset's.
     preset : `str`, optional (default = `"balanced"`)
         The layer and the aggregation where they are not given, all of midpoints between a masked input's
-        state and the input's: "fast" has one at layer 1, "balanced" three at layer 0, and "best" the same,
-        with the model deciding the first five ranks.
+        state and the input's: "fast" has one at layer 1, "balanced" three at layer 0, "best" six there, and
+        the model decides the first four ranks.
     **kwargs
         As for `DecodingInterpreter` (`lm_head`, `tau`, `normalise`, `decoded_top_k`), `LayerInterpreter`
         (`layer`, `target`, ...) and `TransformerInterpreter`.

@@ -396,7 +396,7 @@ def test_presets_are_names_of_settings(predictor, name):
     for preset, layer, more in (
         ("fast", 1, {"steps": 1}),
         ("balanced", 0, {"steps": 3}),
-        ("best", 0, {"steps": 3, "ranks": 5}),
+        ("best", 0, {"steps": 6, "ranks": 4}),
     ):
         aggregation = {"type": "integrated-gradients", "rule": "midpoint", **more}
         found = make(predictor, name, preset=preset).saliency_interpret_batch_json(LINES)
