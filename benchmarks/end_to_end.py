@@ -30,7 +30,9 @@ def end_to_end(archive: str, sentences: List[str], rounds: int) -> Dict[str, Any
     """
     lines = [{"sentence": sentence} for sentence in sentences]
     explainer = interpreter(
-        Predictor.from_archive(load_archive(archive), "text_classifier"), type="decoded-layer-saliency", preset="fast"
+        Predictor.from_archive(load_archive(archive), "text_classifier"),
+        type="decoded-layer-saliency",
+        preset="fast",
     )
 
     def alone() -> None:
@@ -60,7 +62,12 @@ def end_to_end(archive: str, sentences: List[str], rounds: int) -> Dict[str, Any
                 with mock.patch.object(sys, "argv", ["allennlp", *arguments]):
                     main()
 
-        ours = ("--predictor", "saliency", "--predictor-args", '{"interpreter": {"type": "decoded-layer-saliency", "preset": "fast"}}')
+        ours = (
+            "--predictor",
+            "saliency",
+            "--predictor-args",
+            '{"interpreter": {"type": "decoded-layer-saliency", "preset": "fast"}}',
+        )
         rows = {
             "explaining alone": Row(alone, len(lines)),
             "saliency run": Row(run, len(lines)),

@@ -64,7 +64,7 @@ def make_run(texts: List[str], folder: str) -> None:
             {
                 "archive_file": ARCHIVE,
                 "data": {"path": data},
-                "interpreters": {"decoded": {"type": "decoded-layer-saliency"}},
+                "interpreters": {"decoded": {"type": "decoded-layer-saliency", "preset": "fast"}},
                 "shard_size": SHARD,
             }
         )

@@ -1,6 +1,8 @@
-"""AllenNLP's trainer with every forward pass in bfloat16, for a CPU that computes in it (AVX-512 BF16, AMX).
+"""
+AllenNLP's trainer with every forward pass in bfloat16, for a CPU that computes in it (AVX-512 BF16, AMX).
 
-The weights, their gradients and the optimiser stay in float32. ``use_amp`` of AllenNLP's own trainer is for CUDA only.
+The weights, their gradients and the optimiser stay in float32. ``use_amp`` of AllenNLP's own trainer is for
+CUDA only.
 """
 
 from __future__ import annotations

@@ -178,9 +178,9 @@ class IntegratedGradients(FeatureAggregation):
     seed : `int`, optional (default = `0`)
         Of the orders of "latin-hypercube", which depend on it and on the text only.
     ranks, window : `int`, optional (default = `0` and `3`)
-        The model decides which pieces have the first `ranks` ranks: for each one, of the next `window` pieces, that
-        which its score changes most by, beside those ranked before, where they alone are at the baseline
-        and where all others are. The weights go with the ranks.
+        The model decides which pieces have the first `ranks` ranks: for each rank, of the next `window`
+        pieces, the one that its score depends on most, beside those ranked before: where they alone are
+        there, and where they alone are at the baseline. The weights go with the ranks.
     """
 
     resumes = True

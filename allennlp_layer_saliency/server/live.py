@@ -28,7 +28,7 @@ from allennlp_layer_saliency.predictors.others import numbers_from_last
 from allennlp_layer_saliency.reports.explanations import Text, compact
 from allennlp_layer_saliency.reports.page import to_html
 
-# What is offered where the command is given nothing else.
+# What is offered where the command is given nothing else; first what answers soonest.
 INTERPRETERS: Dict[str, Any] = {
     "decoded, fast": {"type": "decoded-layer-saliency", "preset": "fast"},
     "decoded, balanced": {"type": "decoded-layer-saliency", "preset": "balanced"},

@@ -37,7 +37,8 @@ def drawn(found, which=0):
 
 def test_what_is_explained_is_what_predict_gives(live, archive):
     found = live.explain(TEXT, "decoded, fast")
-    predictor = SaliencyPredictor(archive.model, archive.validation_dataset_reader)
+    fast = {"type": "decoded-layer-saliency", "preset": "fast"}
+    predictor = SaliencyPredictor(archive.model, archive.validation_dataset_reader, interpreter=fast)
     (line,) = predictor.outputs([TEXT])
     assert found["label"] == found["explained"] == line["label"]
     assert list(found["probabilities"].values()) == pytest.approx(line["probs"], abs=1e-6)
