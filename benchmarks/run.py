@@ -199,8 +199,8 @@ def paths(predictor: Predictor, layer: int, rounds: int) -> Dict[str, Any]:
 def fast_preset(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any]:
     """
     The preset "fast" beside the least that it has to compute (forward; forward and backward above the layer;
-    the head on all positions), and beside Captum's layer integrated gradients at the embeddings as a user calls
-    them: a text at a time, all steps together, from padding.
+    the head on all positions), and beside Captum's layer integrated gradients at the embeddings as a user
+    calls them: a text at a time, all steps together, from padding.
     """
     lines, few = texts([128] * 8), texts([128])
     bare, head = Bare(predictor, lines), Head(folder)
