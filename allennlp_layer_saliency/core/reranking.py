@@ -32,6 +32,8 @@ def reranked(
     window : `int`
         How many positions are tried for each.
     """
+    if not ranks:
+        return found
     difference = (at.hidden_states - baseline.states) * at.mask.unsqueeze(-1)
     return [
         replace(weights, weights=_reranked(at, difference, weights.weights, target, ranks, window))
@@ -47,7 +49,8 @@ def _reranked(
     # Shape: (batch, positions). Those that can move first, equal ones from left to right.
     order = weights.masked_fill(~movable, float("-inf")).sort(dim=1, descending=True, stable=True).indices
     in_order = weights.gather(1, order)
-    for rank in range(min(ranks, int(counts.max()) - 1)):
+    # How many can move is not asked: that would wait for the device.
+    for rank in range(min(ranks, order.size(1) - 1)):
         places = torch.arange(rank, min(rank + window, order.size(1)), device=order.device)
         tried = order[:, places]
         # Shape: (candidates, batch, positions)
