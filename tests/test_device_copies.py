@@ -95,9 +95,10 @@ def calls(predictor, monkeypatch, layers, config):
         {"type": "decoded-layer-saliency", "tau": 10, "aggregation": "gradient-x-input"},
         {"type": "decoded-layer-saliency", "aggregation": {"type": "grad-cam"}},
         {"type": "layer-saliency", "aggregation": {"type": "integrated-gradients", "steps": 3}},
+        {"type": "layer-saliency", "preset": "best"},
         {"type": "projected-gradient-saliency"},
     ],
-    ids=["default", "single-gradient", "grad-cam", "path", "projected"],
+    ids=["default", "single-gradient", "grad-cam", "path", "ranks", "projected"],
 )
 def test_the_host_asks_no_more_for_many_layers_than_for_one(predictor, monkeypatch, config):
     one = calls(predictor, monkeypatch, [1], config)

@@ -146,12 +146,12 @@ def test_the_whole_pass_runs_once(predictor):
     assert calls == [(0, 2), (1, 2), (2, 2), (2, 8), (2, 2)]
 
 
-def test_the_default_runs_the_blocks_above_the_layer_twice_for_each_text(predictor):
+def test_one_midpoint_runs_the_blocks_above_the_layer_twice_for_each_text(predictor):
     """For the prediction and at the midpoint; masked inputs of the whole call go through together, once."""
     transformer = predictor._model._text_field_embedder.token_embedder_tokens.transformer_model
     rows = []
     transformer.encoder.layer[-1].register_forward_hook(lambda m, x, y: rows.append(len(x[0])))
-    interpreter = make(predictor, None, layer=1)
+    interpreter = make(predictor, None, preset="fast")
     # Two texts of one length and one of another: two masked inputs.
     lines = [{"sentence": text} for text in ("good film", "bad film", "so very very good")]
     interpreter.saliency_interpret_batch_json(lines)

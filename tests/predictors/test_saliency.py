@@ -285,9 +285,9 @@ def test_an_interpreter_from_a_file_an_object_or_a_name(roberta_folder, tmp_path
     path.write_text('local n = 1; { type: "layer-saliency", layer: n }  // a comment')
     line = {"sentence": "good"}
     config = {"type": "layer-saliency", "layer": 1}
-    for interpreter in (str(path), config, "layer-saliency"):
+    for interpreter, layer in ((str(path), 1), (config, 1), ("layer-saliency", 0)):
         out = saliency_predictor(roberta_folder, interpreter=interpreter).predict_json(line)
-        assert out["saliency"]["instance_1"]["layer"] == 1
+        assert out["saliency"]["instance_1"]["layer"] == layer
     assert config == {"type": "layer-saliency", "layer": 1}
 
 
