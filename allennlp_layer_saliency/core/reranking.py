@@ -8,13 +8,17 @@ from torch import Tensor
 
 from allennlp_layer_saliency.core.paths import Baseline, LayerState, Weights
 
+# Of the largest gain: by less, rounding decides, and the order stays.
+NEARLY = 1e-4
+
 
 def reranked(
     at: LayerState, baseline: Baseline, found: List[Weights], ranks: int, window: int
 ) -> List[Weights]:
     """
     The same weights, of other positions: at each of the first ranks, of the next positions in the order of
-    their weights, the one that the score depends on most takes the rank, and the weight that is there.
+    their weights, the one that the score depends on most takes the rank, and the weight that
+    is there. Nearly equal ones stay in order.
 
     What the score depends on is a set of positions, those ranked so far and the one that is tried: y_c with
     all others at the baseline's states, less y_c with them alone at it. A greedy search among few
@@ -58,9 +62,10 @@ def _reranked(
         sets = torch.stack([taken.scatter(1, one.unsqueeze(1), True) for one in tried.unbind(1)])
         gains = _gains(at, difference, sets, target)
         # A text that is shorter has fewer candidates.
-        gains = gains.masked_fill(places.unsqueeze(1) >= counts.T, float("-inf"))
-        best = gains.argmax(0)
-        order = _moved(order, rank, best)
+        fewer = places.unsqueeze(1) >= counts.T
+        close = NEARLY * gains.masked_fill(fewer, 0.0).abs().max(0).values
+        gains = gains.masked_fill(fewer, float("-inf"))
+        order = _moved(order, rank, (gains >= gains.max(0).values - close).int().argmax(0))
     return weights.scatter(1, order, in_order)
 
 
