@@ -4,6 +4,10 @@ import shutil
 import subprocess
 import sys
 
+import torch
+from allennlp.training import GradientDescentTrainer, Trainer
+
+from scripts.bfloat16_trainer import BFloat16Trainer
 from tests.conftest import ROOT
 
 
@@ -123,3 +127,11 @@ def test_an_unknown_form_is_one_line(tmp_path):
     )
     assert result.returncode == 1
     assert result.stderr == "usage: json_lines.py trec|eraser|cad-sentiment|cad-nli FOLDER OUT\n"
+
+
+def test_the_bfloat16_trainer_runs_the_model_in_bfloat16(monkeypatch):
+    assert Trainer.resolve_class_name("bfloat16") == (BFloat16Trainer, "from_partial_objects")
+    product = torch.ones(2, 2)
+    monkeypatch.setattr(GradientDescentTrainer, "batch_outputs", lambda *_: {"loss": product @ product})
+    assert object.__new__(BFloat16Trainer).batch_outputs({}, True)["loss"].dtype == torch.bfloat16
+    assert (product @ product).dtype == torch.float32

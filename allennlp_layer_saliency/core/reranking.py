@@ -17,8 +17,8 @@ def reranked(
 ) -> List[Weights]:
     """
     The same weights, of other positions: at each of the first ranks, of the next positions in the order of
-    their weights, the one that the score depends on most takes the rank, and the weight that
-    is there. Nearly equal ones stay in order.
+    their weights, the one that the score depends on most takes the rank, and the weight that is there.
+    Nearly equal ones stay in order.
 
     What the score depends on is a set of positions, those ranked so far and the one that is tried: y_c with
     all others at the baseline's states, less y_c with them alone at it. A greedy search among few
@@ -35,6 +35,11 @@ def reranked(
         How many ranks are decided.
     window : `int`
         How many positions are tried for each.
+
+    # Returns
+
+    `List[Weights]`
+        One for each target, with the completeness gap that it had.
     """
     if not ranks:
         return found

@@ -134,3 +134,17 @@ def test_the_batch_and_the_copies_that_fit_change_nothing():
 def test_equal_ones_stay_in_order():
     at = dataclasses.replace(state(), resume=lambda states, gradients: (torch.zeros(2, len(states)), []))
     assert reranked(at, BASELINE, FOUND[:1], 4, 3)[0].weights.tolist() == FIRST.tolist()
+
+
+@pytest.mark.parametrize("more, wanted", [(1e-5, [5.0, 4.0, 3.0]), (1e-3, [4.0, 5.0, 3.0])])
+def test_nearly_equal_ones_stay_in_order(more, wanted):
+    # The gains are 1 - (1 + more - 3) = 3 - more and 1 + more - (1 - 3) = 3 + more.
+    worth = torch.tensor([1.0, 1.0 + more, -3.0])
+    at = dataclasses.replace(
+        state(rows=[0]),
+        hidden_states=torch.ones(1, 3, 1),
+        mask=torch.ones(1, 3, dtype=torch.bool),
+        resume=lambda states, gradients: ((states.squeeze(-1) * worth).sum(1).unsqueeze(0), []),
+    )
+    found = reranked(at, Baseline(torch.zeros(1, 3, 1)), [Weights(torch.tensor([[5.0, 4.0, 3.0]]))], 1, 2)
+    assert found[0].weights.tolist() == [wanted]

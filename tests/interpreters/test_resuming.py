@@ -199,6 +199,8 @@ def test_a_tokenizer_without_a_mask(tmp_path):
     "aggregation, message",
     [
         (integrated(steps=0), "integrated-gradients: steps must be at least 1; got 0"),
+        (integrated(ranks=-1), "ranks must be 0 or more and window at least 2; got -1 and 3"),
+        (integrated(ranks=2, window=1), "ranks must be 0 or more and window at least 2; got 2 and 1"),
         (integrated(rule="simpson"), "rule must be one of .*got 'simpson'"),
         (
             integrated(baseline="noise"),
