@@ -7,12 +7,12 @@ What other tools make of the same classifier and texts, each called as its own d
 The first line, in this package's environment, turns an archive of training_configs/classifier.libsonnet over
 a BERT into a Hugging Face folder, which the tools open. The second, in an environment of
 requirements/peers.txt, writes OUT/NAME.jsonl for each of them, which the interpreter "scores-file" reads,
-and OUT/seconds.csv, of each text. TEXTS are JSON lines with a `sentence`.
+and OUT/seconds.csv, of text, tool and seconds, as it goes: the same line goes on with what is there. TEXTS are JSON
+lines with a `sentence`.
 training_configs/compare/peers.jsonnet compares them with ours. Inseq is not among them: it takes models that
 generate text, and no classifiers.
 """
 
-import csv
 import json
 import sys
 import time
@@ -95,37 +95,53 @@ def tools(model: Any, tokenizer: Any) -> Dict[str, Explain]:
 
 
 def explain(folder: str, texts: str, out: str) -> None:
+    import numpy
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     torch.set_num_threads(1)
-    torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     known = tools(model, tokenizer)
-    found: Dict[str, List[str]] = {name: [] for name in known}
-    seconds: List[Tuple[int, str, float]] = []
-    lines = Path(texts).read_text(encoding="utf-8").strip().split("\n")
-    sentences = [json.loads(line)["sentence"] for line in lines]
+    sentences = [
+        json.loads(line)["sentence"] for line in Path(texts).read_text(encoding="utf-8").splitlines()
+    ]
+    folder_of_scores = Path(out)
+    folder_of_scores.mkdir(parents=True, exist_ok=True)
+    files = {name: folder_of_scores / f"{name}.jsonl" for name in known}
+    seconds = folder_of_scores / "seconds.csv"
+    # A text's seconds are written when all of its scores are: what was cut off comes again.
+    done = len(_lines(seconds)) // len(known)
+    for path, lines in [(seconds, done * len(known)), *((path, done) for path in files.values())]:
+        path.write_text("".join(_lines(path)[:lines]), encoding="utf-8")
     for explained in known.values():
         explained(sentences[0], 0)  # what the first call alone takes
-    for number, text in enumerate(sentences):
+    for number, text in enumerate(sentences[done:], start=done):
         encoded = tokenizer(text, return_tensors="pt")
         tokens = tokenizer.convert_ids_to_tokens(encoded["input_ids"][0].tolist())
         with torch.no_grad():
             label = int(model(**encoded).logits.argmax())
+        # By the text's number, wherever a run began.
+        torch.manual_seed(number)
+        numpy.random.seed(number)
+        rows = []
         # In turns, so that what else the machine does is shared.
         for name, explained in known.items():
             start = time.perf_counter()
             scores = explained(text, label)
-            seconds.append((number, name, time.perf_counter() - start))
+            rows.append((number, name, time.perf_counter() - start))
             assert len(scores) == len(tokens), (name, text, len(scores), len(tokens))
-            found[name].append(json.dumps({"tokens": tokens, "scores": scores}))
-    Path(out).mkdir(parents=True, exist_ok=True)
-    for name, lines in found.items():
-        (Path(out) / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    with (Path(out) / "seconds.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("text", "tool", "seconds"), *seconds])
+            _append(files[name], json.dumps({"tokens": tokens, "scores": scores}))
+        _append(seconds, *(f'{number},"{name}",{taken:.4f}' for number, name, taken in rows))
+
+
+def _lines(path: Path) -> List[str]:
+    return path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+
+
+def _append(path: Path, *lines: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(line + "\n" for line in lines)
 
 
 COMMANDS: Dict[str, Tuple[Callable[..., None], int]] = {"folder": (folder, 2), "explain": (explain, 3)}
