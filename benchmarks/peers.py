@@ -7,10 +7,9 @@ What other tools make of the same classifier and texts, each called as its own d
 The first line, in this package's environment, turns an archive of training_configs/classifier.libsonnet over
 a BERT into a Hugging Face folder, which the tools open. The second, in an environment of
 requirements/peers.txt, writes OUT/NAME.jsonl for each of them, which the interpreter "scores-file" reads,
-and OUT/seconds.csv, of text, tool and seconds, as it goes: the same line goes on with what is there. TEXTS are JSON
-lines with a `sentence`.
-training_configs/compare/peers.jsonnet compares them with ours. Inseq is not among them: it takes models that
-generate text, and no classifiers.
+and OUT/seconds.csv, as it goes: the same line goes on with what is there. TEXTS are JSON lines with a
+`sentence`. training_configs/compare/peers.jsonnet compares them with ours. Inseq is not among them: it takes
+models that generate text, and no classifiers.
 """
 
 import json
