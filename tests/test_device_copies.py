@@ -98,7 +98,7 @@ def calls(predictor, monkeypatch, layers, config):
         {"type": "layer-saliency", "preset": "best"},
         {"type": "projected-gradient-saliency"},
     ],
-    ids=["default", "single-gradient", "grad-cam", "path", "ranks", "projected"],
+    ids=["default", "single-gradient", "grad-cam", "path", "marginals", "projected"],
 )
 def test_the_host_asks_no_more_for_many_layers_than_for_one(predictor, monkeypatch, config):
     one = calls(predictor, monkeypatch, [1], config)

@@ -13,7 +13,12 @@ import numpy
 import torch
 from torch import Tensor
 
-RULES = ("gauss-legendre", "midpoint", "latin-hypercube")
+RULES = ("gauss-legendre", "midpoint", "adaptive")
+
+# Of "adaptive": into how many parts the path is cut to see where the score changes, and the share of the
+# points that is spread evenly, whatever is seen.
+PROBES = 5
+EVENLY = 0.5
 
 # From h_l, D_l and the mask to s, as in `core.aggregation`.
 Pointwise = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -51,9 +56,10 @@ class LayerState:
         y_c. Shape: (targets, batch).
     gradients : `List[torch.Tensor]`
         D_l of each target, shaped as `hidden_states`; empty where only other states' are wanted.
-    resume : `Callable[[torch.Tensor, bool], Tuple[torch.Tensor, List[torch.Tensor]]]`
+    resume : `Callable[[torch.Tensor, Union[bool, Sequence[int]]], Tuple[torch.Tensor, List[torch.Tensor]]]`
         From other states, of shape (copies * batch, positions, hidden), to y_c of shape (targets,
-        copies * batch) and, if wanted, to each target's gradient, shaped as the states.
+        copies * batch) and, if wanted, to each target's gradient, shaped as the states. Given a target for
+        each copy, to that one's y_c and gradient alone, as if they were of one target.
     expect_finite : `Callable[[torch.Tensor, str], None]`
         Takes what must be finite, and what to say of it if it is not; whether it is is asked when all of
         the batch's layers are done.
@@ -68,7 +74,7 @@ class LayerState:
     mask: Tensor
     scores: Tensor
     gradients: List[Tensor]
-    resume: Callable[[Tensor, bool], Tuple[Tensor, List[Tensor]]]
+    resume: Callable[[Tensor, Union[bool, Sequence[int]]], Tuple[Tensor, List[Tensor]]]
     expect_finite: Callable[[Tensor, str], None]
     masked: Callable[[], Baseline]
     copies: int
@@ -92,13 +98,20 @@ class Weights:
     completeness_gap: Optional[Tensor] = None
 
 
+def scored(at: LayerState, baseline: Baseline) -> Baseline:
+    """The baseline with its scores."""
+    if baseline.scores is not None:
+        return baseline
+    real = at.mask.unsqueeze(-1)
+    return Baseline(baseline.states, at.resume(baseline.states * real, False)[0])
+
+
 def integrated_gradients(
-    at: LayerState, baseline: Baseline, steps: int, rule: str = "gauss-legendre", seed: int = 0
+    at: LayerState, baseline: Baseline, steps: int, rule: str = "gauss-legendre"
 ) -> List[Weights]:
     """
     s_n = sum_k (h_nk - b_nk) times the mean of D_nk along the straight path from b to h_l (Sundararajan
-    et al., 2017). Or, by the rule "latin-hypercube", over the box between the two, where a position may be
-    near its own state while its neighbours are near the baseline's: there s adds up to nothing in particular.
+    et al., 2017).
 
     # Parameters
 
@@ -107,22 +120,32 @@ def integrated_gradients(
     steps : `int`
         Points on the path.
     rule : `str`
-        Of quadrature, "gauss-legendre" or "midpoint"; or "latin-hypercube": each position comes to each of
-        the midpoints once, in an order of its own (McKay et al., 1979).
-    seed : `int`
-        Of the orders, which depend on it and on each instance's token ids only.
+        Of quadrature, "gauss-legendre" or "midpoint"; or "adaptive": the midpoints of as many parts of the
+        path, in each of which y_c changes as much, so far as forward passes at `PROBES` - 1 points between
+        its ends tell (after Bhat & Raychowdhury, 2023). Each target has its own.
 
     # Returns
 
     `List[Weights]`
         One for each target.
     """
+    at_baseline = scored(at, baseline).scores
     difference = (at.hidden_states - baseline.states) * at.mask.unsqueeze(-1)
-    path: Sequence[Tuple[Union[float, Tensor], float]] = quadrature(steps, rule)
-    if rule == "latin-hypercube":
-        path = [(points, 1 / steps) for points in _latin_hypercube(at, steps, seed)]
+    if rule == "adaptive":
+        probed = _probed(at, difference, at_baseline)
+        means = _mean_by_target(at, difference, *_where_it_changes(probed, steps))
+    else:
+        means = _mean_of_all(at, difference, quadrature(steps, rule))
+    weights = [(difference * mean).sum(-1) for mean in means]
+    return [
+        Weights(s, completeness_gap=y - y_b - s.sum(1)) for s, y, y_b in zip(weights, at.scores, at_baseline)
+    ]
+
+
+def _mean_of_all(at: LayerState, difference: Tensor, path: Sequence[Tuple[float, float]]) -> List[Tensor]:
+    """For each target the mean of its gradient at the same points. Shaped as the difference."""
     means: List[Tensor] = []
-    for start in range(0, steps, at.copies):
+    for start in range(0, len(path), at.copies):
         points, shares = zip(*path[start : start + at.copies])
         states = torch.cat([at.hidden_states + (point - 1) * difference for point in points])
         _, gradients = at.resume(states, True)
@@ -131,20 +154,64 @@ def integrated_gradients(
             for d in gradients
         ]
         means = [mean + part for mean, part in zip(means, parts)] if means else parts
-    at_baseline = baseline.scores
-    if at_baseline is None:
-        at_baseline, _ = at.resume(at.hidden_states - difference, False)
-    weights = [(difference * mean).sum(-1) for mean in means]
-    return [
-        Weights(s, completeness_gap=y - y_b - s.sum(1)) for s, y, y_b in zip(weights, at.scores, at_baseline)
-    ]
+    return means
 
 
-def quadrature(steps: int, rule: str) -> List[Tuple[float, float]]:
+def _mean_by_target(at: LayerState, difference: Tensor, points: Tensor, shares: Tensor) -> List[Tensor]:
     """
-    Points and weights of a rule on the interval from 0 to 1: plain numbers, as a tensor of them would
-    have to be copied to the device.
+    For each target the mean of its gradient at points of its own. Shape of points and shares: (steps,
+    targets, batch).
+    """
+    means = [torch.zeros_like(difference) for _ in at.scores]
+    path = [(step, target) for step in range(len(points)) for target in range(len(means))]
+    for start in range(0, len(path), at.copies):
+        chunk = path[start : start + at.copies]
+        states = [
+            at.hidden_states + (points[step, target].reshape(-1, 1, 1) - 1) * difference
+            for step, target in chunk
+        ]
+        _, (gradients,) = at.resume(torch.cat(states), [target for _, target in chunk])
+        for (step, target), gradient in zip(chunk, gradients.split(len(difference))):
+            means[target] += shares[step, target].reshape(-1, 1, 1) * gradient
+    return means
 
+
+def _probed(at: LayerState, difference: Tensor, at_baseline: Tensor) -> Tensor:
+    """y_c at the ends of `PROBES` equal parts of the path. Shape: (PROBES + 1, targets, batch)."""
+    scores = [at_baseline]
+    inner = [i / PROBES for i in range(1, PROBES)]
+    for start in range(0, len(inner), at.copies):
+        chunk = inner[start : start + at.copies]
+        states = torch.cat([at.hidden_states + (point - 1) * difference for point in chunk])
+        found, _ = at.resume(states, False)
+        scores += found.split(len(difference), dim=1)
+    return torch.stack([*scores, at.scores])
+
+
+def _where_it_changes(probed: Tensor, steps: int) -> Tuple[Tensor, Tensor]:
+    """
+    From y_c at the ends of equal parts of the path to the midpoints of `steps` parts, in each of which it
+    changes as much, and to these parts' lengths. Shape of each: (steps, targets, batch).
+    """
+    changes = (probed[1:] - probed[:-1]).float().abs()
+    # Where nothing changes at all, evenly.
+    changes = (1 - EVENLY) * changes + EVENLY * changes.mean(0).clamp(min=1e-30)
+    changes = changes / changes.sum(0)
+    # Of the change, what comes before each midpoint and each end of a part ...
+    ends = []
+    for i in range(2 * steps + 1):
+        left = torch.full_like(changes[0], i / (2 * steps))
+        place = torch.zeros_like(left)
+        for change in changes:
+            # ... and how much of the path that takes: of each probed part its share.
+            place = place + (left / change).clamp(0, 1) / len(changes)
+            left = left - change
+        ends.append(place)
+    return torch.stack(ends[1::2]), torch.stack(ends[2::2]) - torch.stack(ends[:-2:2])
+
+
+def expect_rule(steps: int, rule: str) -> None:
+    """
     # Raises
 
     `ValueError`
@@ -153,25 +220,19 @@ def quadrature(steps: int, rule: str) -> List[Tuple[float, float]]:
     if steps < 1:
         raise ValueError(f"steps must be at least 1; got {steps}")
     if rule not in RULES:
-        raise ValueError(f"rule must be one of {RULES}; got {rule!r}")
-    # The Latin hypercube's are the midpoints, too; which position is at which is drawn for each text.
-    if rule != "gauss-legendre":
+        raise ValueError(f"rule must be one of {', '.join(RULES)}; got {rule!r}")
+
+
+def quadrature(steps: int, rule: str) -> List[Tuple[float, float]]:
+    """
+    Points and weights of a rule, "gauss-legendre" or "midpoint", on the interval from 0 to 1: plain numbers,
+    as a tensor of them would have to be copied to the device.
+    """
+    if rule == "midpoint":
         return [((i + 0.5) / steps, 1 / steps) for i in range(steps)]
     # On the interval from -1 to 1.
     points, weights = numpy.polynomial.legendre.leggauss(steps)
     return list(zip(((points + 1) / 2).tolist(), (weights / 2).tolist()))
-
-
-def _latin_hypercube(at: LayerState, steps: int, seed: int) -> Tensor:
-    """Midpoints in an order of each position's own. Shape: (steps, batch, positions, 1)."""
-    drawn = []
-    for ids, mask in zip(at.token_ids, at.mask):
-        generator = seeded(seed, ids[mask].tolist())
-        orders = torch.rand(steps, int(mask.sum()), generator=generator).argsort(0)
-        drawn.append((orders + 0.5) / steps)
-    points = torch.ones(steps, *at.mask.shape)
-    points[:, at.mask.cpu()] = torch.cat(drawn, 1)
-    return points.unsqueeze(-1).to(at.hidden_states)
 
 
 def smooth_gradient(at: LayerState, g: Pointwise, samples: int, noise: float, seed: int) -> List[Weights]:

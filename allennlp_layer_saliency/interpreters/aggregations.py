@@ -8,8 +8,8 @@ from allennlp.common.checks import ConfigurationError
 from torch import Tensor
 
 from allennlp_layer_saliency.core import aggregation, paths
+from allennlp_layer_saliency.core.marginals import with_marginals
 from allennlp_layer_saliency.core.paths import Baseline, LayerState, Weights
-from allennlp_layer_saliency.core.reranking import reranked
 from allennlp_layer_saliency.models.text_reader import TextReader
 
 
@@ -168,19 +168,15 @@ class IntegratedGradients(FeatureAggregation):
     steps : `int`, optional (default = `32`)
         Points on the path.
     rule : `str`, optional (default = `"gauss-legendre"`)
-        Of quadrature, "gauss-legendre" or "midpoint"; or "latin-hypercube": instead of on the path, at points
-        where each word piece is at each of the midpoints once, in an order of its own, so that its gradient
-        is seen beside neighbours that are there and that are not. The gap is then not only the rule's error.
+        Of quadrature, "gauss-legendre" or "midpoint"; or "adaptive": midpoints of parts of the path in each
+        of which the score changes as much, found by four more forward passes.
     baseline : `str`, optional (default = `"mask"`)
         "mask": the layer's state for the same input with all but special tokens masked. "pad", or a token as
         the tokenizer writes it: with that token in their place. "zero": a path from there starts where a
         layer norm is steepest, and needs many more steps.
-    seed : `int`, optional (default = `0`)
-        Of the orders of "latin-hypercube", which depend on it and on the text only.
-    ranks, window : `int`, optional (default = `0` and `3`)
-        The model decides which pieces have the first `ranks` ranks: for each rank, of the next `window`
-        pieces, the one that its score depends on most, beside those ranked before: where they alone are
-        there, and where they alone are at the baseline. The weights go with the ranks.
+    marginals : `int`, optional (default = `0`)
+        For how many of the pieces that weigh most, what the score gains by each alone and what it loses
+        without it alone are measured, too, by two forward passes each; their weight is the mean of the three.
     """
 
     resumes = True
@@ -190,52 +186,45 @@ class IntegratedGradients(FeatureAggregation):
         steps: int = 32,
         rule: str = "gauss-legendre",
         baseline: str = "mask",
-        seed: int = 0,
-        ranks: int = 0,
-        window: int = 3,
+        marginals: int = 0,
     ) -> None:
         try:
-            paths.quadrature(steps, rule)
+            paths.expect_rule(steps, rule)
         except ValueError as error:
             raise ConfigurationError(f"integrated-gradients: {error}") from error
-        if ranks < 0 or window < 2:
-            raise ConfigurationError(
-                "integrated-gradients: ranks must be 0 or more and window at least 2; got "
-                f"{ranks} and {window}"
-            )
-        self.ranks = ranks
-        self.window = window
+        if marginals < 0:
+            raise ConfigurationError(f"integrated-gradients: marginals must be 0 or more; got {marginals}")
+        self.marginals = marginals
         self.steps = steps
         self.rule = rule
-        self.seed = seed
         self.stand_in = baseline_token(baseline, "integrated-gradients")
 
     def __call__(self, at: LayerState) -> List[Weights]:
         zero = self.stand_in is None
         baseline = Baseline(torch.zeros_like(at.hidden_states)) if zero else at.masked()
-        found = paths.integrated_gradients(at, baseline, self.steps, self.rule, self.seed)
-        return reranked(at, baseline, found, self.ranks, self.window)
+        baseline = paths.scored(at, baseline)
+        found = paths.integrated_gradients(at, baseline, self.steps, self.rule)
+        return with_marginals(at, baseline, found, self.marginals)
 
 
 class Preset(NamedTuple):
     """
-    A layer and an aggregation by one name: midpoints between a masked input's state and the input's.
+    `IntegratedGradients` at the embeddings, by the "adaptive" rule, under one name.
 
     # Parameters
 
-    layer, steps, ranks : `int`
+    steps, marginals : `int`
     """
 
-    layer: int
     steps: int
-    ranks: int = 0
+    marginals: int = 0
 
     def aggregation(self) -> IntegratedGradients:
-        return IntegratedGradients(self.steps, "midpoint", ranks=self.ranks)
+        return IntegratedGradients(self.steps, "adaptive", marginals=self.marginals)
 
 
 # docs/results has the reasons.
-PRESETS = {"fast": Preset(1, 1), "balanced": Preset(0, 3), "best": Preset(0, 6, ranks=4)}
+PRESETS = {"fast": Preset(1), "balanced": Preset(3), "best": Preset(4, marginals=12)}
 
 
 def preset_named(name: str) -> Preset:

@@ -1,7 +1,7 @@
 """A batch of instances after its one run through the model, and what lies above each of its layers."""
 
 from contextlib import ExitStack
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple, Union
 
 import torch
 from allennlp.common.util import JsonDict
@@ -108,8 +108,19 @@ class TracedBatch:
             copies=self._copies,
         )
 
-    def _resume(self, layer: int, states: Tensor, gradients: bool) -> Tuple[Tensor, List[Tensor]]:
-        copies = len(states) // len(self._batch.inputs.mask)
+    def _resume(
+        self, layer: int, states: Tensor, gradients: Union[bool, Sequence[int]]
+    ) -> Tuple[Tensor, List[Tensor]]:
+        size = len(self._batch.inputs.mask)
+        copies = len(states) // size
+
+        def scores_of(outputs: Dict[str, Any]) -> Tensor:
+            scores = self._target.scores(outputs, self._terms)
+            if isinstance(gradients, bool):
+                return scores
+            own = [scores[target].split(size)[copy] for copy, target in enumerate(gradients)]
+            return torch.cat(own).unsqueeze(0)
+
         native = self._hidden_states[layer]
         in_order = self._batch.layout.separated(states, [native[run] for run in self._runs])
         runs = [in_order[self._runs.index(run)] for run in range(len(native))]
@@ -122,8 +133,8 @@ class TracedBatch:
                 runs,
                 copies,
                 lambda: self._texts.run(lambda: self._target.forward(tensors)),
-                lambda outputs: self._target.scores(outputs, self._terms),
-                gradients,
+                scores_of,
+                gradients is not False,
             )
         return scores, [self._joined(target, layer) for target in found]
 

@@ -79,9 +79,9 @@ class LayerSaliency(UndecodedInterpreter):
     aggregation : `FeatureAggregation`, optional
         g: from hidden states and gradients to one weight per position. Left out: the preset's.
     preset : `str`, optional (default = `"balanced"`)
-        The layer and the aggregation where they are not given, all of midpoints between a masked input's
-        state and the input's: "fast" has one at layer 1, "balanced" three at layer 0, "best" six there, and
-        the model decides the first four ranks.
+        The aggregation where it is not given: `integrated-gradients` at points of the path from a masked
+        input's state that lie where the score changes. "fast" has one, "balanced" three, "best" four, and
+        what twelve pieces do alone.
     **kwargs
         As for `UndecodedInterpreter` (`special_tokens`), `LayerInterpreter` (`layer`, `target`, ...) and
         `TransformerInterpreter`.
@@ -95,5 +95,5 @@ class LayerSaliency(UndecodedInterpreter):
         **kwargs: Any,
     ) -> None:
         chosen = preset_named(preset)
-        super().__init__(predictor, **{"layer": chosen.layer, **kwargs})
+        super().__init__(predictor, **{"layer": 0, **kwargs})
         self._use(aggregation or chosen.aggregation())

@@ -50,8 +50,8 @@ def interpreters(row, predictor, **more):
 def resuming(row, predictor, **more):
     """Interpreters that run the blocks above the layer again."""
     for name, aggregation in (
-        ("decoded-layer-saliency", {"type": "integrated-gradients", "steps": 3, "rule": "latin-hypercube"}),
-        ("layer-saliency", {"type": "integrated-gradients", "steps": 1, "rule": "midpoint", "ranks": 2}),
+        ("decoded-layer-saliency", {"type": "integrated-gradients", "steps": 3, "rule": "adaptive"}),
+        ("layer-saliency", {"type": "integrated-gradients", "steps": 1, "rule": "midpoint", "marginals": 2}),
         ("layer-saliency", {"type": "smooth-gradient", "samples": 3}),
     ):
         yield make(predictor, type=name, aggregation=aggregation, **row.settings, **more)

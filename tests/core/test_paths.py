@@ -1,13 +1,18 @@
 import dataclasses
 import math
 
+import numpy
 import pytest
 import torch
 
 from allennlp_layer_saliency.core import aggregation
 from allennlp_layer_saliency.core.paths import (
+    EVENLY,
+    PROBES,
     Baseline,
     LayerState,
+    _where_it_changes,
+    expect_rule,
     integrated_gradients,
     quadrature,
     smooth_gradient,
@@ -25,7 +30,7 @@ def state(hidden, power=2, copies=3, ids=None, mask=None, calls=None):
             calls.append((len(states) // len(hidden), gradients))
         y = (states**power).sum((1, 2))
         d = power * states ** (power - 1)
-        return torch.stack([y, -y]), [d, -d] if gradients else []
+        return _of_two(y, d, gradients)
 
     return LayerState(
         hidden_states=hidden,
@@ -74,7 +79,7 @@ def test_steps_go_through_in_batches(copies):
     first, _ = integrated_gradients(at, Baseline(B), 5, "midpoint")
     alone, _ = integrated_gradients(state(H, power=4, copies=1), Baseline(B), 5, "midpoint")
     assert torch.allclose(first.weights, alone.weights)
-    *steps, baseline = calls[1:]  # the first call is the fixture's own
+    baseline, *steps = calls[1:]  # the first call is the fixture's own
     assert sum(n for n, _ in steps) == 5 and max(n for n, _ in steps) <= copies
     assert len(steps) == math.ceil(5 / copies) and baseline == (1, False)
 
@@ -88,54 +93,110 @@ def test_padding_stays_where_it_is():
     assert first.weights[0, 1] == 0
 
 
-def test_a_latin_hypercube_takes_each_position_to_each_midpoint_once():
-    # Where positions do not interact, that is the midpoint rule.
-    latin, _ = integrated_gradients(state(H, power=4, copies=2), Baseline(B), 5, "latin-hypercube")
-    midpoint, _ = integrated_gradients(state(H, power=4), Baseline(B), 5, "midpoint")
-    assert torch.allclose(latin.weights, midpoint.weights)
-    assert torch.allclose(latin.completeness_gap, midpoint.completeness_gap, atol=1e-4)
-
-
-def test_in_a_latin_hypercube_neighbours_are_at_points_of_their_own():
-    seen = []
-
-    def resume(states, gradients):
-        seen.extend(states[..., 0])
-        return torch.zeros(1, len(states)), [torch.ones_like(states)] if gradients else []
-
-    at = dataclasses.replace(
-        state([[[1.0]] * 6]), scores=torch.zeros(1, 1), resume=resume, token_ids=torch.arange(6).unsqueeze(0)
+def _of_two(y, d, gradients):
+    """The second target's score is the first's, negated."""
+    if isinstance(gradients, bool):
+        return torch.stack([y, -y]), [d, -d] if gradients else []
+    sign = torch.tensor([(1.0, -1.0)[target] for target in gradients]).repeat_interleave(
+        len(y) // len(gradients)
     )
-    integrated_gradients(at, Baseline(torch.zeros(1, 6, 1)), 4, "latin-hypercube")
-    points = torch.stack(seen[:4])
-    assert torch.equal(points.sort(0).values, torch.tensor([0.125, 0.375, 0.625, 0.875]).repeat(6, 1).T)
-    assert len({tuple(order) for order in points.T.tolist()}) > 2
+    return (sign * y).unsqueeze(0), [sign.reshape(-1, 1, 1) * d]
 
 
-def test_a_latin_hypercube_depends_on_the_seed_and_the_instance_only():
+def _adaptive_points(scores, steps):
+    """The same with an interpolation: points, and the lengths of their parts."""
+    changes = numpy.abs(numpy.diff(scores))
+    changes = (1 - EVENLY) * changes + EVENLY * changes.mean()
+    cumulative = numpy.concatenate([[0], changes.cumsum()]) / changes.sum()
+    ends = numpy.interp(numpy.linspace(0, 1, 2 * steps + 1), cumulative, numpy.linspace(0, 1, PROBES + 1))
+    return ends[1::2], numpy.diff(ends[::2])
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("copies", [1, 3, 100])
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_adaptive_points_lie_where_the_score_changes(steps, copies, known):
+    # y = the sum of (b + a (h - b))^4.
+    difference = torch.tensor(H) - B
+    baseline = Baseline(B, torch.stack([(B**4).sum((1, 2)), -(B**4).sum((1, 2))]) if known else None)
+    found, negated = integrated_gradients(state(H, power=4, copies=copies), baseline, steps, "adaptive")
+    for i in range(2):
+        h, b = torch.tensor(H)[i].numpy(), B[i].numpy()
+        path = [((b + a / PROBES * (h - b)) ** 4).sum() for a in range(PROBES + 1)]
+        points, lengths = _adaptive_points(path, steps)
+        mean = sum(length * 4 * (b + a * (h - b)) ** 3 for a, length in zip(points, lengths))
+        assert found.weights[i].tolist() == pytest.approx((difference[i].numpy() * mean).sum(1), rel=1e-4)
+    assert torch.allclose(negated.weights, -found.weights)
+    gap = (torch.tensor(H) ** 4 - B**4).sum((1, 2)) - found.weights.sum(1)
+    assert torch.allclose(found.completeness_gap, gap, atol=1e-4)
+    assert torch.allclose(negated.completeness_gap, -gap, atol=1e-4)
+
+
+def test_adaptive_points_by_hand():
+    # Of 1, 4, 3, 0, 0 and their mean 1.6, half: 1.3, 2.8, 2.3, .8, .8, of which half, 4, is reached in the
+    # second part, at (4 - 1.3) / 2.8 of it.
+    probed = torch.tensor([0.0, 1.0, 5.0, 2.0, 2.0, 2.0]).reshape(6, 1, 1)
+    points, lengths = _where_it_changes(probed, 1)
+    assert points.item() == pytest.approx((1 + 2.7 / 2.8) / 5) and lengths.item() == pytest.approx(1.0)
+
+
+def test_adaptive_points_are_midpoints_where_the_score_changes_evenly_or_not_at_all():
+    even = torch.linspace(0, 3, PROBES + 1).reshape(-1, 1, 1)
+    for probed in (even, -even, torch.zeros_like(even), torch.full_like(even, 7.0)):
+        points, lengths = _where_it_changes(probed, 3)
+        assert points.flatten().tolist() == pytest.approx([1 / 6, 1 / 2, 5 / 6])
+        assert lengths.flatten().tolist() == pytest.approx([1 / 3] * 3)
+
+
+def test_an_adaptive_point_finds_a_step_that_a_midpoint_misses():
+    def resume(states, gradients):
+        y = torch.sigmoid(40 * (states.sum((1, 2)) - 0.45))
+        d = (40 * y * (1 - y)).reshape(-1, 1, 1).expand_as(states)
+        return _of_two(y, d, gradients)
+
+    hidden = [[[0.5], [1.0]]]
+    one = dataclasses.replace(state(hidden), resume=resume, scores=torch.tensor([[1.0], [-1.0]]))
+    baseline = Baseline(torch.zeros(1, 2, 1))
+    weights = {
+        rule: integrated_gradients(one, baseline, 1, rule)[0].weights.sum().item()
+        for rule in ("midpoint", "adaptive")
+    }
+    assert weights["midpoint"] < 0.001 and weights["adaptive"] > 0.5
+
+
+def test_adaptive_points_depend_on_the_instance_and_the_target_only():
     mask = torch.tensor([[True, False], [True, True]])
 
-    def weights(hidden, ids, mask=None, baseline=B, seed=0):
-        at = state(hidden, ids=torch.tensor(ids), mask=mask)
-        # Positions that interact: y = (the sum of all)^3.
-        at = dataclasses.replace(at, resume=lambda states, gradients: _cubed(states, gradients))
-        return integrated_gradients(at, Baseline(baseline), 3, "latin-hypercube", seed)[0].weights
+    def weights(hidden, mask=None, baseline=B, targets=(1, 3)):
+        """Positions that interact: y = (the sum of all) to a power, of each target its own."""
 
-    both = weights(H, [[5, 6], [7, 8]])
-    assert torch.allclose(weights(H[:1], [[5, 6]], baseline=B[:1]), both[:1])
-    assert torch.allclose(weights(H[::-1], [[7, 8], [5, 6]], baseline=B.flip(0)), both.flip(0))
-    assert any(not torch.allclose(weights(H, [[5, 6], [7, 8]], seed=seed), both) for seed in (1, 2, 3))
+        def resume(states, gradients):
+            total, size = states.sum((1, 2)), len(hidden)
+            powers = torch.tensor([float(power) for power in targets])
+            if not isinstance(gradients, bool):
+                powers = powers[list(gradients)].repeat_interleave(size).unsqueeze(0)
+            else:
+                powers = powers.unsqueeze(1).expand(-1, len(states))
+            d = powers * total ** (powers - 1)
+            gradient = (
+                [row.reshape(-1, 1, 1).expand_as(states) for row in d] if gradients is not False else []
+            )
+            return total**powers, gradient
+
+        at = dataclasses.replace(state(hidden, mask=mask), resume=resume)
+        at = dataclasses.replace(at, scores=resume(at.hidden_states, False)[0])
+        return [found.weights for found in integrated_gradients(at, Baseline(baseline), 3, "adaptive")]
+
+    both = weights(H)
+    for target, power in enumerate((1, 3)):
+        assert torch.allclose(weights(H, targets=[power])[0], both[target])
+        assert torch.allclose(weights(H[:1], baseline=B[:1])[target], both[target][:1])
+        assert torch.allclose(weights(H[::-1], baseline=B.flip(0))[target], both[target].flip(0))
     hidden = (torch.tensor(H) * mask.unsqueeze(-1)).tolist()
-    padded = weights(hidden, [[5, 0], [7, 8]], mask=mask, baseline=B * mask.unsqueeze(-1))
-    alone = weights([hidden[0][:1]], [[5]], baseline=B[:1, :1])
+    padded = weights(hidden, mask=mask, baseline=B * mask.unsqueeze(-1))[1]
+    alone = weights([hidden[0][:1]], baseline=B[:1, :1])[1]
     assert padded[0].tolist() == pytest.approx([alone[0, 0].item(), 0.0])
-    assert torch.allclose(padded[1], both[1])
-
-
-def _cubed(states, gradients):
-    total = states.sum((1, 2))
-    d = (3 * total**2).reshape(-1, 1, 1).expand_as(states)
-    return torch.stack([total**3, -(total**3)]), [d, -d] if gradients else []
+    assert torch.allclose(padded[1], both[1][1])
 
 
 def test_rules():
@@ -144,9 +205,11 @@ def test_rules():
     half = 1 / (2 * math.sqrt(3))
     assert points == pytest.approx([0.5 - half, 0.5 + half]) and weights == pytest.approx([0.5] * 2)
     with pytest.raises(ValueError, match="steps must be at least 1; got 0"):
-        quadrature(0, "midpoint")
-    with pytest.raises(ValueError, match="rule must be one of"):
-        quadrature(1, "simpson")
+        expect_rule(0, "midpoint")
+    with pytest.raises(
+        ValueError, match="rule must be one of gauss-legendre, midpoint, adaptive; got 'simpson'"
+    ):
+        expect_rule(1, "simpson")
 
 
 def test_without_noise_it_is_g_itself():

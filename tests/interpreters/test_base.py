@@ -393,14 +393,14 @@ def test_float16_is_explained_or_refused(predictor):
 
 @pytest.mark.parametrize("name", ["decoded-layer-saliency", "layer-saliency"])
 def test_presets_are_names_of_settings(predictor, name):
-    for preset, layer, more in (
-        ("fast", 1, {"steps": 1}),
-        ("balanced", 0, {"steps": 3}),
-        ("best", 0, {"steps": 6, "ranks": 4}),
+    for preset, more in (
+        ("fast", {"steps": 1}),
+        ("balanced", {"steps": 3}),
+        ("best", {"steps": 4, "marginals": 12}),
     ):
-        aggregation = {"type": "integrated-gradients", "rule": "midpoint", **more}
+        aggregation = {"type": "integrated-gradients", "rule": "adaptive", **more}
         found = make(predictor, name, preset=preset).saliency_interpret_batch_json(LINES)
-        wanted = make(predictor, name, layer=layer, aggregation=dict(aggregation))
+        wanted = make(predictor, name, layer=0, aggregation=dict(aggregation))
         assert found == wanted.saliency_interpret_batch_json(LINES)
         if preset == "balanced":
             assert found == make(predictor, name).saliency_interpret_batch_json(LINES)

@@ -142,12 +142,15 @@ def test_the_whole_pass_runs_once(predictor):
         inner.register_forward_hook(lambda m, x, y, i=i: calls.append((i, len(x[0]))))
     interpreter = make(predictor, integrated(steps=4, baseline="zero"), layer=2)
     interpreter.saliency_interpret_batch_json(LINES[:2])
-    # Two inputs, then 4 steps of them together, then their baselines.
-    assert calls == [(0, 2), (1, 2), (2, 2), (2, 8), (2, 2)]
+    # Two inputs, then their baselines, then 4 steps of them together.
+    assert calls == [(0, 2), (1, 2), (2, 2), (2, 2), (2, 8)]
 
 
-def test_one_midpoint_runs_the_blocks_above_the_layer_twice_for_each_text(predictor):
-    """For the prediction and at the midpoint; masked inputs of the whole call go through together, once."""
+def test_how_often_the_fast_preset_runs_the_blocks(predictor):
+    """
+    For the prediction, at four places that it looks at and at the one that it chooses; masked inputs of the
+    whole call go through together, once.
+    """
     transformer = predictor._model._text_field_embedder.token_embedder_tokens.transformer_model
     rows = []
     transformer.encoder.layer[-1].register_forward_hook(lambda m, x, y: rows.append(len(x[0])))
@@ -155,7 +158,7 @@ def test_one_midpoint_runs_the_blocks_above_the_layer_twice_for_each_text(predic
     # Two texts of one length and one of another: two masked inputs.
     lines = [{"sentence": text} for text in ("good film", "bad film", "so very very good")]
     interpreter.saliency_interpret_batch_json(lines)
-    assert rows == [3, 2, 3]
+    assert rows == [3, 2, 12, 3]
 
 
 @pytest.mark.parametrize("type", ["layer-saliency", "decoded-layer-saliency"])
@@ -199,8 +202,7 @@ def test_a_tokenizer_without_a_mask(tmp_path):
     "aggregation, message",
     [
         (integrated(steps=0), "integrated-gradients: steps must be at least 1; got 0"),
-        (integrated(ranks=-1), "ranks must be 0 or more and window at least 2; got -1 and 3"),
-        (integrated(ranks=2, window=1), "ranks must be 0 or more and window at least 2; got 2 and 1"),
+        (integrated(marginals=-1), "marginals must be 0 or more; got -1"),
         (integrated(rule="simpson"), "rule must be one of .*got 'simpson'"),
         (
             integrated(baseline="noise"),

@@ -128,11 +128,12 @@ def test_predictions_are_the_models_own_whatever_pads(tmp_path, kind, pad_token,
 
 @pytest.mark.parametrize("kind", INSTALLED)
 def test_decoders_are_explained_as_a_plain_hook_does(tmp_path, kind):
-    """The preset "fast": gradients at layer 1, halfway from the masked input's state to the input's."""
+    """Gradients at layer 1, halfway from the masked input's state to the input's."""
     folder = tmp_path / "classifier"
     predictor = save_classifier(folder, kind, llama_tokenizer(), pad_token_id=2)
+    midpoint = {"type": "integrated-gradients", "steps": 1, "rule": "midpoint"}
     interpreter = SaliencyInterpreter.from_params(
-        Params({"type": "layer-saliency", "preset": "fast"}), predictor=predictor
+        Params({"type": "layer-saliency", "layer": 1, "aggregation": midpoint}), predictor=predictor
     )
     together = [out["instance_1"]["signed_1"] for out in interpreter.saliency_interpret_batch_json(LINES)]
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)

@@ -1,0 +1,65 @@
+"""What the positions that weigh most are worth alone, and what they are worth beside all others."""
+
+from typing import List
+
+import torch
+from torch import Tensor
+
+from allennlp_layer_saliency.core.paths import Baseline, LayerState, Weights, scored
+
+
+def with_marginals(at: LayerState, baseline: Baseline, found: List[Weights], count: int) -> List[Weights]:
+    """
+    Of the `count` largest weights, (first + s_n + last) / 3 in place of s_n. first is y_c with n alone at
+    h_l and all others at the baseline, less y_c(b); last is y_c(h_l), less y_c with n alone at the baseline.
+
+    Of a position's marginal contributions to sets of others, whose mean over the sets' sizes is its Shapley
+    value (Shapley, 1953), these are the one to the empty set and the one to the set of all others. An
+    integrated gradient stands for those between.
+
+    # Parameters
+
+    at : `LayerState`
+    baseline : `Baseline`
+    found : `List[Weights]`
+        One for each target.
+    count : `int`
+        How many of the largest weights, of positions where the baseline is not h_l.
+
+    # Returns
+
+    `List[Weights]`
+        One for each target, with the completeness gap that is left.
+    """
+    if not count:
+        return found
+    baseline = scored(at, baseline)
+    difference = (at.hidden_states - baseline.states) * at.mask.unsqueeze(-1)
+    return [
+        _of_target(at, difference, y_b, weights.weights, target, count)
+        for target, (weights, y_b) in enumerate(zip(found, baseline.scores))
+    ]
+
+
+def _of_target(
+    at: LayerState, difference: Tensor, at_baseline: Tensor, weights: Tensor, target: int, count: int
+) -> Weights:
+    movable = (difference != 0).any(-1)
+    in_order = weights.masked_fill(~movable, float("-inf")).sort(dim=1, descending=True, stable=True)
+    # Shape: (batch, candidates). Of a text that has fewer the rest stays as it is.
+    candidates = in_order.indices[:, :count]
+    states = []
+    for position in candidates.unbind(1):
+        alone = torch.zeros_like(weights).scatter(1, position.unsqueeze(1), 1.0).unsqueeze(-1) * difference
+        states += [at.hidden_states - difference + alone, at.hidden_states - alone]
+    scores: List[Tensor] = []
+    for start in range(0, len(states), at.copies):
+        chunk = states[start : start + at.copies]
+        scores += at.resume(torch.cat(chunk), False)[0][target].split(len(weights))
+    # Shape of each: (batch, candidates)
+    only, without = torch.stack(scores, 1).unflatten(1, (-1, 2)).unbind(2)
+    first, last = only - at_baseline.unsqueeze(1), at.scores[target].unsqueeze(1) - without
+    kept = weights.gather(1, candidates)
+    means = torch.where(movable.gather(1, candidates), (first + kept + last) / 3, kept)
+    weights = weights.scatter(1, candidates, means)
+    return Weights(weights, completeness_gap=at.scores[target] - at_baseline - weights.sum(1))
