@@ -17,6 +17,9 @@ from benchmarks.timing import Row
 # What the figures at layer 9 are for: no list of decoded words, which no built-in has.
 BATCH = {"layer": 9, "decoded_top_k": 0}
 
+# The least that a path takes.
+MIDPOINT = {"layer": 1, "aggregation": {"type": "integrated-gradients", "steps": 1, "rule": "midpoint"}}
+
 
 def interpreter(predictor: Predictor, **config: Any) -> SaliencyInterpreter:
     # Params takes what is nested out of the dictionary that it is given.
@@ -104,14 +107,14 @@ class Bare:
         self.model.requires_grad_(True)
         return gradient
 
-    def floor(self, layer: int, steps: int, ranks: int = 0, window: int = 3) -> torch.Tensor:
-        """The least that so many midpoints at a layer and, of one text, decided ranks need; h_l."""
+    def floor(self, layer: int, steps: int, passes: int = 0) -> torch.Tensor:
+        """The least that so many gradients above a layer and, together, forward passes there need; h_l."""
         hidden = self.lower(layer)
         self.top(hidden, layer)
+        if passes:
+            self.top(hidden.repeat(passes, 1, 1), layer)
         for _ in range(steps):
             self.upper(hidden, layer)
-        for _ in range(ranks):
-            self.top(hidden.repeat(2 * window, 1, 1), layer)
         return hidden
 
     def _attention(self) -> torch.Tensor:

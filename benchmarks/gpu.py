@@ -24,7 +24,7 @@ from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.models.batching import MAX_PIECES
-from benchmarks.explainers import Bare, captum_of, interpreter
+from benchmarks.explainers import MIDPOINT, Bare, captum_of, interpreter
 from benchmarks.models import classifier, save_language_model, sst2_lengths, texts
 from benchmarks.run import environment
 from benchmarks.timing import Row, interleaved
@@ -58,14 +58,14 @@ def waited(run: Callable[[], Any]) -> Callable[[], None]:
 
 
 def speed(predictor: Predictor, lines: List[Dict[str, str]], rounds: int, name: str) -> Dict[str, Any]:
-    """The fast preset, decoded and not, at each number of word pieces and in each precision."""
+    """One midpoint step, decoded and not, at each number of word pieces and in each precision."""
     kinds = {"decoded": "decoded-layer-saliency", "undecoded": "layer-saliency"}
     rows = {}
     for precision, settings in PRECISIONS.items():
         if not usable(predictor, precision):
             continue
         for kind, type_ in kinds.items():
-            built = interpreter(predictor, type=type_, preset="fast", **settings)
+            built = interpreter(predictor, type=type_, **MIDPOINT, **settings)
             for pieces in PIECES:
                 rows[f"{kind} | {precision} | {pieces:,}"] = explain(built, lines, pieces)
     return with_rates(interleaved(name, rows, rounds))
@@ -82,10 +82,10 @@ def usable(predictor: Predictor, precision: str) -> bool:
 
 
 def beside(predictor: Predictor, lines: List[Dict[str, str]], rounds: int) -> Dict[str, Any]:
-    """The fast preset, its floor in bare torch, and integrated gradients of Captum, all texts at once."""
+    """One midpoint step, its floor in bare torch, and integrated gradients of Captum, all texts at once."""
     bare = Bare(predictor, lines)
     pieces = bare.ids.numel()
-    ours = interpreter(predictor, type="layer-saliency", preset="fast")
+    ours = interpreter(predictor, type="layer-saliency", **MIDPOINT)
     rows = {
         "floor: a forward pass, and one forward and backward above layer 1": Row(
             waited(lambda: bare.floor(1, 1)), len(lines)
@@ -103,10 +103,10 @@ def with_rates(rows: Dict[str, Dict[str, Any]]) -> Dict[str, Any]:
 
 
 def peak(predictor: Predictor, lines: List[Dict[str, str]]) -> Optional[Dict[str, float]]:
-    """MiB above the loaded model, of the decoded fast preset."""
+    """MiB above the loaded model, of one midpoint step, decoded."""
     if not next(predictor._model.parameters()).is_cuda:
         return None
-    built = interpreter(predictor, type="decoded-layer-saliency", preset="fast")
+    built = interpreter(predictor, type="decoded-layer-saliency", **MIDPOINT)
     found = {}
     for pieces in PIECES:
         built.texts.budget.pieces = pieces

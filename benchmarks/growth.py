@@ -1,6 +1,7 @@
-"""How the fast preset's time grows with length, layers, classes, and the number of explained scores."""
+"""How the time of one midpoint step grows with length, layers, classes, and the number of targets."""
 
 import tempfile
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any, Dict, List
@@ -12,7 +13,7 @@ from transformers import AutoTokenizer, RobertaConfig, RobertaForSequenceClassif
 from allennlp_layer_saliency.dataset_readers.huggingface_classifier import InMemoryReader
 from allennlp_layer_saliency.models.huggingface_classifier import in_memory
 from allennlp_layer_saliency.predictors import SaliencyPredictor
-from benchmarks.explainers import interpreter
+from benchmarks.explainers import MIDPOINT, interpreter
 from benchmarks.models import VOCABULARY_SIZE, classifier, save_language_model, texts
 from benchmarks.timing import Row, interleaved
 
@@ -21,11 +22,6 @@ LAYERS = (4, 8, 12, 24)
 CLASSES = (2, 10, 50, 150)
 TARGETS = (1, 2, 4, 8)
 KINDS = {"decoded": "decoded-layer-saliency", "undecoded": "layer-saliency"}
-
-
-def fast(kind: str) -> Dict[str, Any]:
-    """The fast preset, with decoding or without."""
-    return {"type": KINDS[kind], "preset": "fast"}
 
 
 def with_length(folder: str, rounds: int) -> Dict[str, Any]:
@@ -81,7 +77,9 @@ def with_targets(folder: str, rounds: int) -> Dict[str, Any]:
             model.classifier.out_proj.bias[:targets] = 100.0
         model.config._name_or_path = folder
         for kind in KINDS:
-            predictor = SaliencyPredictor(in_memory(model), reader, fast(kind))
+            predictor = SaliencyPredictor(
+                in_memory(model), reader, {"type": KINDS[kind], **deepcopy(MIDPOINT)}
+            )
             instances = [[reader.text_to_instance(line["sentence"])] for line in lines]
             found = predictor.explain(instances)
             assert all(len(one.explanation) == targets for one in found), found
@@ -96,8 +94,8 @@ GROUPS = {"length": with_length, "layers": with_layers, "classes": with_classes,
 
 
 def _rows(size: int, predictor: Predictor, lines: List[Dict[str, str]]) -> Dict[str, Row]:
-    """The fast preset, decoded and not, on a model or texts of one size."""
-    explainers = {kind: interpreter(predictor, **fast(kind)) for kind in KINDS}
+    """One midpoint step, decoded and not, on a model or texts of one size."""
+    explainers = {kind: interpreter(predictor, type=KINDS[kind], **MIDPOINT) for kind in KINDS}
     return {
         f"{kind} | {size}": Row(partial(explainer.saliency_interpret_batch_json, lines), len(lines))
         for kind, explainer in explainers.items()

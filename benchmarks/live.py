@@ -24,6 +24,7 @@ from typing import Any, Dict, List
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from benchmarks.explainers import MIDPOINT
 from benchmarks.report import report
 
 HERE = Path(__file__).parent
@@ -64,7 +65,7 @@ def make_run(texts: List[str], folder: str) -> None:
             {
                 "archive_file": ARCHIVE,
                 "data": {"path": data},
-                "interpreters": {"decoded": {"type": "decoded-layer-saliency", "preset": "fast"}},
+                "interpreters": {"decoded": {"type": "decoded-layer-saliency", **MIDPOINT}},
                 "shard_size": SHARD,
             }
         )

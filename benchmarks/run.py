@@ -28,6 +28,7 @@ from allennlp.interpret.saliency_interpreters import SaliencyInterpreter
 from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.core.aggregation import grad_cam
+from allennlp_layer_saliency.core.paths import PROBES
 from allennlp_layer_saliency.core.translators import Translator
 from allennlp_layer_saliency.interpreters.aggregations import PRESETS
 from allennlp_layer_saliency.interpreters.lm_heads.tuned import (
@@ -41,6 +42,7 @@ from benchmarks import growth
 from benchmarks.end_to_end import end_to_end, small_classifier, sst2_sentences
 from benchmarks.explainers import (
     BATCH,
+    MIDPOINT,
     Bare,
     Head,
     captum_of,
@@ -196,11 +198,11 @@ def paths(predictor: Predictor, layer: int, rounds: int) -> Dict[str, Any]:
     }
 
 
-def fast_preset(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any]:
+def one_midpoint(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any]:
     """
-    The preset "fast" beside the least that it has to compute (forward; forward and backward above the layer;
-    the head on all positions), and beside Captum's layer integrated gradients at the embeddings as a user
-    calls them: a text at a time, all steps together, from padding.
+    One midpoint step at layer 1 beside the least that it has to compute (forward; forward and backward above
+    the layer; the head on all positions), and beside Captum's layer integrated gradients at the embeddings
+    as a user calls them: a text at a time, all steps together, from padding.
     """
     lines, few = texts([128] * 8), texts([128])
     bare, head = Bare(predictor, lines), Head(folder)
@@ -213,29 +215,32 @@ def fast_preset(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any
 
     rows = {
         "floor, undecoded": Row(lambda: floor(False), len(lines)),
-        "undecoded": explain(interpreter(predictor, **growth.fast("undecoded")), lines),
+        "undecoded": explain(interpreter(predictor, type="layer-saliency", **MIDPOINT), lines),
         "floor, decoded": Row(lambda: floor(True), len(lines)),
-        "decoded": explain(interpreter(predictor, **growth.fast("decoded")), lines),
+        "decoded": explain(interpreter(predictor, type="decoded-layer-saliency", **MIDPOINT), lines),
         "decoded, no list of decoded words": explain(
-            interpreter(predictor, decoded_top_k=0, **growth.fast("decoded")), lines
+            interpreter(predictor, type="decoded-layer-saliency", decoded_top_k=0, **MIDPOINT), lines
         ),
         **captum_steps(one),
     }
-    return {"shape": "8 texts of 128 pieces", "rows": interleaved("fast", rows, rounds)}
+    return {"shape": "8 texts of 128 pieces", "rows": interleaved("one midpoint", rows, rounds)}
 
 
 def presets(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any]:
-    """As `fast_preset`, for the presets that take more than one gradient; the slowest on one text."""
+    """As `one_midpoint`, for the presets; the slowest on one text."""
     lines, few = texts([128] * 4), texts([128])
     bare, one, head = Bare(predictor, lines), Bare(predictor, few), Head(folder)
 
     def floor(of: Bare, name: str, decodes: bool) -> None:
-        hidden = of.floor(*PRESETS[name])
+        preset = PRESETS[name]
+        # Between the path's ends, and for each piece that is tried alone.
+        hidden = of.floor(0, preset.steps, PROBES - 1 + 2 * preset.marginals)
         if decodes:
             head(hidden[of.mask])
 
     rows: Dict[str, Row] = {}
     for name, of, texts_, kinds in (
+        ("fast", bare, lines, ("undecoded", "decoded")),
         ("balanced", bare, lines, ("undecoded", "decoded")),
         ("best", one, few, ("undecoded",)),
     ):
@@ -406,7 +411,7 @@ def groups(
             **built_ins(bundled, [{"sentence": s} for s in sample], 8, 3, rounds),
         },
         "startup": lambda: startup(rounds),
-        "fast": lambda: fast_preset(predictor, folder, rounds),
+        "one midpoint": lambda: one_midpoint(predictor, folder, rounds),
         "presets": lambda: presets(predictor, folder, rounds),
         "fitted head": lambda: tuned_head(predictor, rounds),
         **{

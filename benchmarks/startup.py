@@ -37,9 +37,7 @@ import_plugins()
 lap("AllenNLP's search for plugins")
 predictor = allennlp.predictors.Predictor.from_path("fixtures/sst2-classifier.tar.gz")
 lap("load the archive (AllenNLP)")
-interpreter = SaliencyInterpreter.from_params(
-    Params({"type": "decoded-layer-saliency", "preset": "fast"}), predictor=predictor
-)
+interpreter = SaliencyInterpreter.from_params(Params({"type": "decoded-layer-saliency"}), predictor=predictor)
 lap("make the interpreter, its LM head read from disk (ours)")
 interpreter.saliency_interpret_from_json({"sentence": "the story is not good ."})
 lap("first explanation (ours)")

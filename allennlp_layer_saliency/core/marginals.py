@@ -5,7 +5,7 @@ from typing import List
 import torch
 from torch import Tensor
 
-from allennlp_layer_saliency.core.paths import Baseline, LayerState, Weights, scored
+from allennlp_layer_saliency.core.paths import Baseline, LayerState, Weights, scores_at
 
 
 def with_marginals(at: LayerState, baseline: Baseline, found: List[Weights], count: int) -> List[Weights]:
@@ -33,11 +33,11 @@ def with_marginals(at: LayerState, baseline: Baseline, found: List[Weights], cou
     """
     if not count:
         return found
-    baseline = scored(at, baseline)
+    at_baseline = scores_at(at, baseline)
     difference = (at.hidden_states - baseline.states) * at.mask.unsqueeze(-1)
     return [
         _of_target(at, difference, y_b, weights.weights, target, count)
-        for target, (weights, y_b) in enumerate(zip(found, baseline.scores))
+        for target, (weights, y_b) in enumerate(zip(found, at_baseline))
     ]
 
 

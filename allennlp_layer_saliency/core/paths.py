@@ -98,12 +98,11 @@ class Weights:
     completeness_gap: Optional[Tensor] = None
 
 
-def scored(at: LayerState, baseline: Baseline) -> Baseline:
-    """The baseline with its scores."""
+def scores_at(at: LayerState, baseline: Baseline) -> Tensor:
+    """y_c(b), if need be by a forward pass. Shape: (targets, batch)."""
     if baseline.scores is not None:
-        return baseline
-    real = at.mask.unsqueeze(-1)
-    return Baseline(baseline.states, at.resume(baseline.states * real, False)[0])
+        return baseline.scores
+    return at.resume(baseline.states * at.mask.unsqueeze(-1), False)[0]
 
 
 def integrated_gradients(
@@ -129,7 +128,7 @@ def integrated_gradients(
     `List[Weights]`
         One for each target.
     """
-    at_baseline = scored(at, baseline).scores
+    at_baseline = scores_at(at, baseline)
     difference = (at.hidden_states - baseline.states) * at.mask.unsqueeze(-1)
     if rule == "adaptive":
         probed = _probed(at, difference, at_baseline)

@@ -67,7 +67,7 @@ def plainly(row, weights, sign, count, fixed=()):
 
 
 def test_by_hand():
-    # Position 0 is worth 3, and 6 more beside position 2; position 1 is worth 1, and 3 more beside position 3.
+    # Position 0 is worth 3, and 6 more beside position 2; position 1 worth 1, and 3 more beside position 3.
     first, _ = with_marginals(state(), baseline(), FOUND, 2)
     assert first.weights[0].tolist() == pytest.approx([(3 + 5 + 9) / 3, (1 + 4 + 4) / 3, 3.0, 2.0, 1.0])
     # y of all is 10.5 + 2, and of none 0.
