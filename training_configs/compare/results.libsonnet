@@ -11,7 +11,7 @@ function(data, metrics, rationales=null) {
   metrics: metrics,
   [if rationales != null then "rationales"]: rationales,
   scores: ["signed"],
-  reference: "fast",
+  reference: "midpoint at 1, decoded",
   interpreters: {
     random: "random",
     "attention-rollout": "attention-rollout",
@@ -28,7 +28,7 @@ function(data, metrics, rationales=null) {
     "gradient-norm at 1": undecoded(1, "gradient-norm"),
     "gradient-x-input at 1": undecoded(1, "gradient-x-input"),
     "grad-cam at 1": undecoded(1, "grad-cam"),
-    fast: decoded({ layer: 1, aggregation: path_steps(1) }),
+    "midpoint at 1, decoded": decoded({ layer: 1, aggregation: path_steps(1) }),
     "midpoint at 1, undecoded": undecoded(1, path_steps(1)),
     "3 midpoints at 0, decoded": decoded({ layer: 0, aggregation: path_steps(3) }),
     "gradient-x-input at 5, decoded": decoded({ layer: 5, aggregation: "gradient-x-input" }),

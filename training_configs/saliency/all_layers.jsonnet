@@ -1,4 +1,4 @@
-// Every layer: one forward pass, and one more of the blocks above each layer; "balanced" takes three.
+// Every layer: one forward pass, and above each layer five more and a backward pass; "balanced" takes seven and three.
 {
   type: "decoded-layer-saliency",
   layer: "all",
