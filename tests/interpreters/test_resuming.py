@@ -271,3 +271,22 @@ def test_token_types_tell_masked_inputs_apart(tmp_path):
     assert alone[0] != pytest.approx(alone[1], abs=1e-4)
     for got, wanted in zip(together, alone):
         assert got == pytest.approx(wanted, abs=1e-6)
+
+
+def test_each_explained_score_has_adaptive_points_of_its_own(tmp_path):
+    """With many steps they come to the same integral, whichever of a text's scores it is."""
+    tags = ["O", "I-PER", "I-LOC"]
+    predictor, lines = rows.tagger(tags, 5, type="simple_tagger", train_parameters=False)(tmp_path)
+
+    def found(**settings):
+        interpreter = make(predictor, integrated(baseline="mask", **settings), layer=1)
+        return [
+            entry["signed_1"]
+            for out in interpreter.saliency_interpret_batch_json(lines)
+            for entry in out.values()
+        ]
+
+    adaptive, wanted = found(steps=60, rule="adaptive"), found(steps=60)
+    assert len(wanted) > len(lines)
+    for got, plain in zip(adaptive, wanted):
+        assert got == pytest.approx(plain, abs=0.01 * max(map(abs, plain)) + 1e-7)
