@@ -89,10 +89,11 @@ class Bare:
         return hidden
 
     def top(self, hidden: torch.Tensor, layer: int) -> torch.Tensor:
-        """The logits, from h_l, without a graph."""
+        """The logits, from h_l of as many copies of the texts, without a graph."""
+        attention = self._attention().repeat(len(hidden) // len(self.ids), 1, 1, 1)
         with torch.no_grad():
             for block in self.blocks[layer:]:
-                hidden = first(block(hidden, self._attention()))
+                hidden = first(block(hidden, attention))
             return self.classify(hidden)
 
     def upper(self, hidden: torch.Tensor, layer: int) -> torch.Tensor:

@@ -28,7 +28,6 @@ def main() -> None:
             found["mean"], places, xerr=found["half"], fmt="o", color=colour, ms=4, lw=1.2, label=name
         )
     axes.set_yticks(range(len(order)), order, fontsize=8)
-    axes.get_yticklabels()[order.index("3 midpoints at 0, decoded")].set_fontweight("bold")
     axes.axvline(0, color="#bbbbbb", lw=0.8, zorder=0)
     axes.grid(axis="y", color="#eeeeee")
     axes.set_axisbelow(True)

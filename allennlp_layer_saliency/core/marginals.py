@@ -61,5 +61,6 @@ def _of_target(
     first, last = only - at_baseline.unsqueeze(1), at.scores[target].unsqueeze(1) - without
     kept = weights.gather(1, candidates)
     means = torch.where(movable.gather(1, candidates), (first + kept + last) / 3, kept)
+    at.expect_finite(means, "the model gives NaN or infinite scores for a part of this input")
     weights = weights.scatter(1, candidates, means)
     return Weights(weights, completeness_gap=at.scores[target] - at_baseline - weights.sum(1))

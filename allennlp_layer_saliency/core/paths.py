@@ -184,7 +184,11 @@ def _probed(at: LayerState, difference: Tensor, at_baseline: Tensor) -> Tensor:
         states = torch.cat([at.hidden_states + (point - 1) * difference for point in chunk])
         found, _ = at.resume(states, False)
         scores += found.split(len(difference), dim=1)
-    return torch.stack([*scores, at.scores])
+    probed = torch.stack([*scores, at.scores])
+    at.expect_finite(
+        probed, "the model gives NaN or infinite scores on the way from the baseline to this input"
+    )
+    return probed
 
 
 def _where_it_changes(probed: Tensor, steps: int) -> Tuple[Tensor, Tensor]:

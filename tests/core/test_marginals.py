@@ -131,5 +131,21 @@ def _additive(states):
     return (states.squeeze(-1) * WORTH.repeat(len(states) // 2, 1)).sum(1)
 
 
+def test_scores_must_be_finite():
+    messages = []
+
+    def expect_finite(values, message):
+        if not torch.isfinite(values).all():
+            messages.append(message)
+
+    at = state()
+    lost = torch.full((2, 2), float("nan"))
+    at = dataclasses.replace(
+        at, expect_finite=expect_finite, resume=lambda states, _: (lost.repeat(1, len(states) // 2), [])
+    )
+    with_marginals(at, Baseline(torch.zeros(2, 5, 1), torch.zeros(2, 2)), FOUND[:1], 1)
+    assert messages == ["the model gives NaN or infinite scores for a part of this input"]
+
+
 def test_none_asked_for_nothing_done():
     assert with_marginals(state(), baseline(), FOUND, 0) is FOUND

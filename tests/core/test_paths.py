@@ -148,6 +148,24 @@ def test_adaptive_points_are_midpoints_where_the_score_changes_evenly_or_not_at_
         assert lengths.flatten().tolist() == pytest.approx([1 / 3] * 3)
 
 
+def test_scores_on_the_way_must_be_finite():
+    messages = []
+
+    def expect_finite(values, message):
+        if not torch.isfinite(values).all():
+            messages.append(message)
+
+    def resume(states, gradients):
+        y = torch.where(states.sum((1, 2)) == 0, 0.0, float("nan"))
+        return _of_two(y, torch.zeros_like(states), gradients)
+
+    at = dataclasses.replace(state([[[1.0]]]), resume=resume, expect_finite=expect_finite)
+    integrated_gradients(at, Baseline(torch.zeros(1, 1, 1)), 2, "midpoint")
+    assert not messages
+    integrated_gradients(at, Baseline(torch.zeros(1, 1, 1)), 2, "adaptive")
+    assert messages == ["the model gives NaN or infinite scores on the way from the baseline to this input"]
+
+
 def test_an_adaptive_point_finds_a_step_that_a_midpoint_misses():
     def resume(states, gradients):
         y = torch.sigmoid(40 * (states.sum((1, 2)) - 0.45))
