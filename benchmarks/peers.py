@@ -7,9 +7,9 @@ What other tools make of the same classifier and texts, each called as its own d
 The first line, in this package's environment, turns an archive of training_configs/classifier.libsonnet over
 a BERT into a Hugging Face folder, which the tools open. The second, in an environment of
 requirements/peers.txt, writes OUT/NAME.jsonl for each of them, which the interpreter "scores-file" reads,
-and OUT/seconds.csv, as it goes: the same line goes on with what is there. TEXTS are JSON lines with a
-`sentence`. training_configs/compare/peers.jsonnet compares them with ours. Inseq is not among them: it takes
-models that generate text, and no classifiers.
+and OUT/seconds.csv (text, tool, seconds), as it goes: the same line goes on with what is there. TEXTS are
+JSON lines with a `sentence`. training_configs/compare/peers.jsonnet compares them with ours. Inseq is not
+among them: it takes models that generate text, and no classifiers.
 """
 
 import json
@@ -102,17 +102,15 @@ def explain(folder: str, texts: str, out: str) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     known = tools(model, tokenizer)
-    sentences = [
-        json.loads(line)["sentence"] for line in Path(texts).read_text(encoding="utf-8").splitlines()
-    ]
-    folder_of_scores = Path(out)
-    folder_of_scores.mkdir(parents=True, exist_ok=True)
-    files = {name: folder_of_scores / f"{name}.jsonl" for name in known}
-    seconds = folder_of_scores / "seconds.csv"
+    lines = Path(texts).read_text(encoding="utf-8").strip().split("\n")
+    sentences = [json.loads(line)["sentence"] for line in lines]
+    Path(out).mkdir(parents=True, exist_ok=True)
+    files = {name: Path(out) / f"{name}.jsonl" for name in known}
+    seconds = Path(out) / "seconds.csv"
     # A text's seconds are written when all of its scores are: what was cut off comes again.
     done = len(_lines(seconds)) // len(known)
-    for path, lines in [(seconds, done * len(known)), *((path, done) for path in files.values())]:
-        path.write_text("".join(_lines(path)[:lines]), encoding="utf-8")
+    for path, kept in [(seconds, done * len(known)), *((path, done) for path in files.values())]:
+        path.write_text("".join(_lines(path)[:kept]), encoding="utf-8")
     for explained in known.values():
         explained(sentences[0], 0)  # what the first call alone takes
     for number, text in enumerate(sentences[done:], start=done):

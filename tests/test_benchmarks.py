@@ -2,6 +2,7 @@ import importlib
 import json
 
 import pytest
+import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from benchmarks import peers
@@ -34,7 +35,7 @@ def test_other_tools_go_on_where_they_were_cut_off(bert_folder, tmp_path, monkey
                 asked.append((name, text))
                 if name == "second" and asked.count((name, "a bad film")) == 1 and text == "a bad film":
                     raise KeyboardInterrupt
-                return [float(i) for i in tokenizer(text)["input_ids"]]
+                return torch.rand(len(tokenizer(text)["input_ids"])).tolist()
 
             return of
 
@@ -48,7 +49,9 @@ def test_other_tools_go_on_where_they_were_cut_off(bert_folder, tmp_path, monkey
     peers.explain(str(folder), str(texts), str(out))
     # The first text of all, before the first that is timed, to warm up.
     assert [text for name, text in asked[1:] if name == "first"] == ["good", "a bad film", "good film"]
+    peers.explain(str(folder), str(texts), str(tmp_path / "at once"))
     for name in ("first", "second"):
+        assert (out / f"{name}.jsonl").read_text() == (tmp_path / "at once" / f"{name}.jsonl").read_text()
         lines = [json.loads(line) for line in (out / f"{name}.jsonl").read_text().splitlines()]
         assert [len(line["tokens"]) for line in lines] == [len(line["scores"]) for line in lines]
         assert len(lines) == 3

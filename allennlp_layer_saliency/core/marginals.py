@@ -1,11 +1,11 @@
 """What the positions that weigh most are worth alone, and what they are worth beside all others."""
 
-from typing import List
+from typing import Iterator, List
 
 import torch
 from torch import Tensor
 
-from allennlp_layer_saliency.core.paths import Baseline, LayerState, Weights, scores_at
+from allennlp_layer_saliency.core.paths import Baseline, LayerState, Weights, scores_at, scores_of
 
 
 def with_marginals(at: LayerState, baseline: Baseline, found: List[Weights], count: int) -> List[Weights]:
@@ -48,19 +48,20 @@ def _of_target(
     in_order = weights.masked_fill(~movable, float("-inf")).sort(dim=1, descending=True, stable=True)
     # Shape: (batch, candidates). Of a text that has fewer the rest stays as it is.
     candidates = in_order.indices[:, :count]
-    states = []
-    for position in candidates.unbind(1):
-        alone = torch.zeros_like(weights).scatter(1, position.unsqueeze(1), 1.0).unsqueeze(-1) * difference
-        states += [at.hidden_states - difference + alone, at.hidden_states - alone]
-    scores: List[Tensor] = []
-    for start in range(0, len(states), at.copies):
-        chunk = states[start : start + at.copies]
-        scores += at.resume(torch.cat(chunk), False)[0][target].split(len(weights))
+    scores = scores_of(at, _states(at, difference, candidates))[:, target]
     # Shape of each: (batch, candidates)
-    only, without = torch.stack(scores, 1).unflatten(1, (-1, 2)).unbind(2)
+    only, without = scores.T.unflatten(1, (-1, 2)).unbind(2)
     first, last = only - at_baseline.unsqueeze(1), at.scores[target].unsqueeze(1) - without
     kept = weights.gather(1, candidates)
     means = torch.where(movable.gather(1, candidates), (first + kept + last) / 3, kept)
     at.expect_finite(means, "the model gives NaN or infinite scores for a part of this input")
     weights = weights.scatter(1, candidates, means)
     return Weights(weights, completeness_gap=at.scores[target] - at_baseline - weights.sum(1))
+
+
+def _states(at: LayerState, difference: Tensor, candidates: Tensor) -> Iterator[Tensor]:
+    """For each of a text's candidates h_l of it alone, and h_l without it alone."""
+    for position in candidates.unbind(1):
+        alone = torch.zeros_like(difference[..., 0]).scatter(1, position.unsqueeze(1), 1.0).unsqueeze(-1)
+        yield at.hidden_states - difference + alone * difference
+        yield at.hidden_states - alone * difference

@@ -7,7 +7,7 @@ import hashlib
 import random
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy
 import torch
@@ -105,6 +105,18 @@ def scores_at(at: LayerState, baseline: Baseline) -> Tensor:
     return at.resume(baseline.states * at.mask.unsqueeze(-1), False)[0]
 
 
+def scores_of(at: LayerState, states: Iterable[Tensor]) -> Tensor:
+    """
+    y_c of several copies of the batch, each made when its turn comes: all of them may be more than fit. Shape
+    of each: (batch, positions, hidden); of the scores: (copies, targets, batch).
+    """
+    scores: List[Tensor] = []
+    left = iter(states)
+    while chunk := [state for _, state in zip(range(at.copies), left)]:
+        scores += at.resume(torch.cat(chunk), False)[0].split(len(at.mask), dim=1)
+    return torch.stack(scores)
+
+
 def integrated_gradients(
     at: LayerState, baseline: Baseline, steps: int, rule: str = "gauss-legendre"
 ) -> List[Weights]:
@@ -177,14 +189,8 @@ def _mean_by_target(at: LayerState, difference: Tensor, points: Tensor, shares: 
 
 def _probed(at: LayerState, difference: Tensor, at_baseline: Tensor) -> Tensor:
     """y_c at the ends of `PROBES` equal parts of the path. Shape: (PROBES + 1, targets, batch)."""
-    scores = [at_baseline]
-    inner = [i / PROBES for i in range(1, PROBES)]
-    for start in range(0, len(inner), at.copies):
-        chunk = inner[start : start + at.copies]
-        states = torch.cat([at.hidden_states + (point - 1) * difference for point in chunk])
-        found, _ = at.resume(states, False)
-        scores += found.split(len(difference), dim=1)
-    probed = torch.stack([*scores, at.scores])
+    between = scores_of(at, (at.hidden_states + (i / PROBES - 1) * difference for i in range(1, PROBES)))
+    probed = torch.cat([at_baseline.unsqueeze(0), between, at.scores.unsqueeze(0)])
     at.expect_finite(
         probed, "the model gives NaN or infinite scores on the way from the baseline to this input"
     )

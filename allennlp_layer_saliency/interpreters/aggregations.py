@@ -202,6 +202,7 @@ class IntegratedGradients(FeatureAggregation):
     def __call__(self, at: LayerState) -> List[Weights]:
         zero = self.stand_in is None
         baseline = Baseline(torch.zeros_like(at.hidden_states)) if zero else at.masked()
+        # Once for both.
         baseline = Baseline(baseline.states, paths.scores_at(at, baseline))
         found = paths.integrated_gradients(at, baseline, self.steps, self.rule)
         return with_marginals(at, baseline, found, self.marginals)

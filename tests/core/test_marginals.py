@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from allennlp_layer_saliency.core.marginals import with_marginals
-from allennlp_layer_saliency.core.paths import Baseline, LayerState, Weights
+from allennlp_layer_saliency.core.paths import Baseline, Weights
+from tests.core.states import layer_state, noted
 
 # y of a text is a function of which positions are there: each has a worth, and each pair of them.
 WORTH = torch.tensor([[3.0, 1.0, 2.0, 0.5, 4.0], [1.0, 5.0, 2.0, 0.0, 0.0]])
@@ -29,17 +30,7 @@ def state(copies=4, rows=(0, 1), sizes=None):
         y = value(states, WORTH[rows].repeat(len(states) // len(rows), 1))
         return torch.stack([y, -y]), []
 
-    return LayerState(
-        hidden_states=hidden,
-        token_ids=torch.arange(5).expand(len(rows), 5),
-        mask=MASK[rows],
-        scores=resume(hidden, False)[0],
-        gradients=[],
-        resume=resume,
-        expect_finite=lambda values, message: None,
-        masked=lambda: Baseline(torch.zeros_like(hidden)),
-        copies=copies,
-    )
+    return layer_state(hidden, MASK[rows], resume, copies)
 
 
 def baseline(rows=2):
@@ -133,15 +124,10 @@ def _additive(states):
 
 def test_scores_must_be_finite():
     messages = []
-
-    def expect_finite(values, message):
-        if not torch.isfinite(values).all():
-            messages.append(message)
-
     at = state()
     lost = torch.full((2, 2), float("nan"))
     at = dataclasses.replace(
-        at, expect_finite=expect_finite, resume=lambda states, _: (lost.repeat(1, len(states) // 2), [])
+        at, expect_finite=noted(messages), resume=lambda states, _: (lost.repeat(1, len(states) // 2), [])
     )
     with_marginals(at, Baseline(torch.zeros(2, 5, 1), torch.zeros(2, 2)), FOUND[:1], 1)
     assert messages == ["the model gives NaN or infinite scores for a part of this input"]

@@ -10,20 +10,19 @@ from allennlp_layer_saliency.core.paths import (
     EVENLY,
     PROBES,
     Baseline,
-    LayerState,
     _where_it_changes,
     expect_rule,
     integrated_gradients,
     quadrature,
     smooth_gradient,
 )
+from tests.core.states import layer_state, noted
 
 
 def state(hidden, power=2, copies=3, ids=None, mask=None, calls=None):
     """A layer below y = sum of h to a power and, as a second target, its negative."""
     hidden = torch.tensor(hidden)
     mask = torch.ones(hidden.shape[:2], dtype=torch.bool) if mask is None else mask
-    ids = torch.arange(mask.numel()).reshape(mask.shape) if ids is None else ids
 
     def resume(states, gradients):
         if calls is not None:
@@ -32,17 +31,7 @@ def state(hidden, power=2, copies=3, ids=None, mask=None, calls=None):
         d = power * states ** (power - 1)
         return _of_two(y, d, gradients)
 
-    return LayerState(
-        hidden_states=hidden,
-        token_ids=ids,
-        mask=mask,
-        scores=resume(hidden, False)[0],
-        gradients=[],
-        resume=resume,
-        expect_finite=lambda values, message: None,
-        masked=lambda: Baseline(torch.zeros_like(hidden)),
-        copies=copies,
-    )
+    return layer_state(hidden, mask, resume, copies, ids)
 
 
 H = [[[1.0, 2.0], [3.0, -1.0]], [[0.5, 0.0], [2.0, 2.0]]]
@@ -151,15 +140,11 @@ def test_adaptive_points_are_midpoints_where_the_score_changes_evenly_or_not_at_
 def test_scores_on_the_way_must_be_finite():
     messages = []
 
-    def expect_finite(values, message):
-        if not torch.isfinite(values).all():
-            messages.append(message)
-
     def resume(states, gradients):
         y = torch.where(states.sum((1, 2)) == 0, 0.0, float("nan"))
         return _of_two(y, torch.zeros_like(states), gradients)
 
-    at = dataclasses.replace(state([[[1.0]]]), resume=resume, expect_finite=expect_finite)
+    at = dataclasses.replace(state([[[1.0]]]), resume=resume, expect_finite=noted(messages))
     integrated_gradients(at, Baseline(torch.zeros(1, 1, 1)), 2, "midpoint")
     assert not messages
     integrated_gradients(at, Baseline(torch.zeros(1, 1, 1)), 2, "adaptive")
