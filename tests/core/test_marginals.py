@@ -97,6 +97,10 @@ def test_two_forward_passes_for_each_and_one_for_the_baseline_where_it_is_not_kn
     del sizes[:]
     with_marginals(at, Baseline(torch.zeros(2, 5, 1), torch.zeros(2, 2)), FOUND[:1], 3)
     assert sizes == [6]
+    at = state(copies=4, sizes=sizes)
+    del sizes[:]
+    with_marginals(at, baseline(), FOUND[:1], 3)
+    assert sizes == [1, 4, 2]
 
 
 def test_batched_equals_single():

@@ -78,6 +78,8 @@ def test_padding_stays_where_it_is():
     hidden = torch.tensor(H) * mask.unsqueeze(-1)
     first, _ = integrated_gradients(state(hidden.tolist(), mask=mask), Baseline(B), 3)
     assert first.weights[0].tolist() == [pytest.approx(3.0), 0.0]
+    # Whatever the baseline has there.
+    assert first.completeness_gap.tolist() == pytest.approx([0.0, 0.0], abs=1e-5)
     first, _ = smooth_gradient(state(hidden.tolist(), mask=mask), aggregation.gradient_x_input, 3, 0.5, 0)
     assert first.weights[0, 1] == 0
 
