@@ -48,6 +48,19 @@ def main() -> None:
             frame = pandas.DataFrame(rows)
             frame.to_csv(RESULTS / f"{name}.csv", index=False, float_format="%.4g")
             print(frame.to_string())
+    if measured:
+        print(_precisions(pandas.DataFrame(measured)))
+
+
+def _precisions(measured: pandas.DataFrame) -> str:
+    """As Markdown: precision at k and half its 95 % interval, of each shortcut and seed."""
+    found = measured[measured["metric"] == "precision_at_k"].copy()
+    found["text"] = [f"{row['mean']:.2f}±{(row['high'] - row['low']) / 2:.2f}" for _, row in found.iterrows()]
+    texts = found.pivot(index="row", columns=["data set", "shortcut", "seed"], values="text")
+    order = found.groupby("row")["mean"].mean().sort_values(ascending=False).index
+    heads = ["", *(f"{data_set}, {kind}, {seed}" for data_set, kind, seed in texts.columns)]
+    lines = [heads, ["---"] * len(heads), *([name, *texts.loc[name]] for name in order)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 PLANTED = ("zeroa", "onea", "twoa", "threea")

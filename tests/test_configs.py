@@ -12,6 +12,7 @@ from allennlp.predictors import Predictor
 from allennlp_layer_saliency.commands.compare import CompareExperiment
 from allennlp_layer_saliency.commands.head import HeadExperiment
 from allennlp_layer_saliency.commands.layers import LayersExperiment
+from allennlp_layer_saliency.commands.run import RunExperiment
 from tests.conftest import ROOT, build_predictor, save_roberta
 
 CONFIGS = sorted((ROOT / "training_configs" / "saliency").glob("*.jsonnet"))
@@ -100,8 +101,11 @@ def test_planted_configurations(kind, data_set, monkeypatch):
     readers = []
     for name in ("train", "compare", "run"):
         params = Params.from_file(f"training_configs/planted/{name}.jsonnet", ext_vars=names)
+        config = params.duplicate()
         reader = params.pop("dataset_reader") if name == "train" else params["data"].pop("reader")
         readers.append(DatasetReader.from_params(reader))
+        if name != "train":
+            {"compare": CompareExperiment, "run": RunExperiment}[name].from_params(config)
     assert {reader.planted_words for reader in readers} == {readers[0].planted_words}
     assert len(readers[0].planted_words) == {"single": 2, "in-context": 3, "ordered-pair": 2}[kind]
 

@@ -9,6 +9,6 @@ local midpoint = {
 {
   archive_file: std.extVar("ARCHIVE"),
   data: { path: data.train, reader: data.planted("some"), sample: 4000 },
-  interpreters: { "midpoint at 1, decoded": midpoint, "simple-gradient": "simple-gradient" },
+  interpreters: { "midpoint-at-1-decoded": midpoint, "simple-gradient": "simple-gradient" },
   seed: data.seed,
 }
