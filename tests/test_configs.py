@@ -132,8 +132,9 @@ def test_configurations_of_a_fitted_head(tmp_path):
     assert len(rows) == 2 + 3 * 2 * 2
 
 
+@pytest.mark.parametrize("name", ["rationales", "decoding"])
 @pytest.mark.parametrize("known", [True, False])
-def test_configuration_of_rationales(known, tmp_path):
+def test_configurations_of_rationales(known, name, tmp_path):
     edits = tmp_path / "edits.tsv"
     edits.write_text("Sentiment\tText\tbatch_id\nPositive\tA joy.\t1\nNegative\tA bore.\t1\n")
     rationales = {"path": str(edits), "format": "counterfactual"} if known else None
@@ -144,7 +145,7 @@ def test_configuration_of_rationales(known, tmp_path):
         "TEXTS": "7",
         "RATIONALES": json.dumps(rationales),
     }
-    path = str(ROOT / "training_configs" / "compare" / "rationales.jsonnet")
+    path = str(ROOT / "training_configs" / "compare" / f"{name}.jsonnet")
     experiment = CompareExperiment.from_params(Params.from_file(path, ext_vars=names))
     assert experiment.reference in experiment.interpreters
     assert (experiment.known_words is not None) == known
