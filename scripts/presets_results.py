@@ -1,5 +1,5 @@
 """
-The table of docs/results/README.md, from docs/results/presets, as Markdown:
+The table of docs/results/README.md, but for its times, from docs/results/presets, as Markdown:
 
     python scripts/presets_results.py
 
@@ -8,6 +8,7 @@ difference.
 """
 
 from pathlib import Path
+from typing import List
 
 import pandas
 
@@ -30,11 +31,10 @@ def main() -> None:
     print("| | texts | 20 steps | " + " | ".join(f'`"{preset}"`' for preset in PRESETS) + " |")
     print("|" + "---|" * (3 + len(PRESETS)))
     for name, title in PAIRS.items():
-        if (RESULTS / f"{name}.csv").exists():
-            print("| " + " | ".join([title, *_cells(name)]) + " |")
+        print("| " + " | ".join([title, *_cells(name)]) + " |")
 
 
-def _cells(name: str) -> list:
+def _cells(name: str) -> List[str]:
     table = pandas.read_csv(RESULTS / f"{name}.csv").set_index(["row", "metric"])
     tests = pandas.read_csv(RESULTS / f"{name}-tests.csv").set_index(["against", "metric"])
     texts = int(table.loc[(REFERENCE, "sufficiency"), "n"])

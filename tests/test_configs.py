@@ -99,13 +99,14 @@ def test_planted_configurations(kind, data_set, monkeypatch):
     monkeypatch.chdir(ROOT)
     names = {"SET": data_set, "KIND": kind, "SEED": "3", "DATA": "somewhere", "ARCHIVE": "model.tar.gz"}
     readers = []
-    for name in ("train", "compare", "run"):
+    experiments = {"compare": CompareExperiment, "run": RunExperiment}
+    for name in ("train", *experiments):
         params = Params.from_file(f"training_configs/planted/{name}.jsonnet", ext_vars=names)
         config = params.duplicate()
         reader = params.pop("dataset_reader") if name == "train" else params["data"].pop("reader")
         readers.append(DatasetReader.from_params(reader))
-        if name != "train":
-            {"compare": CompareExperiment, "run": RunExperiment}[name].from_params(config)
+        if name in experiments:
+            experiments[name].from_params(config)
     assert {reader.planted_words for reader in readers} == {readers[0].planted_words}
     assert len(readers[0].planted_words) == {"single": 2, "in-context": 3, "ordered-pair": 2}[kind]
 
