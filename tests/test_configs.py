@@ -98,12 +98,13 @@ def test_training_on_json_lines(pairs, tmp_path):
 def test_planted_configurations(kind, data_set, monkeypatch):
     monkeypatch.chdir(ROOT)
     names = {"SET": data_set, "KIND": kind, "SEED": "3", "DATA": "somewhere", "ARCHIVE": "model.tar.gz"}
+    names["MODEL"] = "fixtures/sst-roberta-mlm"
     readers = []
     experiments = {"compare": CompareExperiment, "run": RunExperiment}
-    for name in ("train", *experiments):
+    for name in ("train", "train_local", *experiments):
         params = Params.from_file(f"training_configs/planted/{name}.jsonnet", ext_vars=names)
         config = params.duplicate()
-        reader = params.pop("dataset_reader") if name == "train" else params["data"].pop("reader")
+        reader = params.pop("dataset_reader") if name not in experiments else params["data"].pop("reader")
         readers.append(DatasetReader.from_params(reader))
         if name in experiments:
             experiments[name].from_params(config)
