@@ -71,9 +71,10 @@ def test_training(name, tmp_path):
     assert found == labels[name.replace("_local", "")]
 
 
-@pytest.mark.parametrize("pairs", [False, True])
-def test_training_on_json_lines(pairs, tmp_path):
-    texts = ["a good film", "word " * 80 + "a bad one"]
+@pytest.mark.parametrize("form, words", [("texts", 10), ("documents", 300), ("pairs", 80)])
+def test_training_on_json_lines(form, words, tmp_path):
+    pairs = form == "pairs"
+    texts = ["a good film", "word " * words + "a bad one"]
     lines = [{"text": text, "sentence": text, "label": label} for text, label in zip(texts, "10")]
     if pairs:
         lines = [{"premise": "A man.", "hypothesis": each["text"], "label": each["label"]} for each in lines]
@@ -81,7 +82,7 @@ def test_training_on_json_lines(pairs, tmp_path):
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     model = save_roberta(tmp_path / "model", hidden_size=48, positions=514)
     files = {"MODEL": model, "TRAIN": str(path), "TEST": str(path)}
-    settings = {"PAIRS": json.dumps(pairs), "SIZE": "48", "LR": "1e-4", "EPOCHS": "1", "BATCHES": "1"}
+    settings = {"FORM": form, "SIZE": "48", "LR": "1e-4", "EPOCHS": "1", "BATCHES": "1"}
     config = str(ROOT / "training_configs" / "json_lines_local.jsonnet")
     train_model(Params.from_file(config, ext_vars={**files, **settings}), str(tmp_path / "out"))
     predictor = Predictor.from_path(

@@ -1,20 +1,30 @@
-// A classifier of JSON lines, TRAIN and TEST (scripts/json_lines.py makes them), from a local encoder, MODEL: of texts of
-// any length, which are folded into segments, or, if PAIRS is "true", of pairs of texts. SIZE is the encoder's hidden
+// A classifier of JSON lines, TRAIN and TEST (scripts/json_lines.py makes them), from a local encoder, MODEL. FORM is
+// "texts" (of which 128 pieces are read), "documents" (of any length) or "pairs" of texts; SIZE the encoder's hidden
 // size, LR the learning rate, EPOCHS and BATCHES the passes and the batches of a pass.
 local classifier = import "classifier.libsonnet";
 local model = std.extVar("MODEL");
-local of_texts = { max_length: 512 };
+local size = std.parseInt(std.extVar("SIZE"));
+// Documents are folded into segments, which do not see each other (and are faster than one long one is) ...
+local segments = { max_length: 128 };
+local forms = {
+  texts: {},
+  documents: {
+    dataset_reader+: {
+      tokenizer: { type: "pretrained_transformer", model_name: model },
+      token_indexers+: { tokens+: segments },
+    },
+    model+: {
+      text_field_embedder+: { token_embedders+: { tokens+: segments } },
+      // ... so that the first position would tell of the first segment only.
+      seq2vec_encoder: { type: "bag_of_embeddings", embedding_dim: size, averaged: true },
+    },
+  },
+  pairs: { dataset_reader: { type: "huggingface-classifier", model_name: model, max_length: 128 } },
+};
 
 classifier(
   model, "text_classification_json", std.extVar("TRAIN"), std.extVar("TEST"), std.parseInt(std.extVar("BATCHES")),
-  hidden_size=std.parseInt(std.extVar("SIZE")),
+  hidden_size=size,
   lr=std.parseJson(std.extVar("LR")),
   epochs=std.parseInt(std.extVar("EPOCHS"))
-) + (
-  if std.extVar("PAIRS") == "true" then {
-    dataset_reader: { type: "huggingface-classifier", model_name: model, max_length: 128 },
-  } else {
-    dataset_reader+: { tokenizer: { type: "pretrained_transformer", model_name: model }, token_indexers+: { tokens+: of_texts } },
-    model+: { text_field_embedder+: { token_embedders+: { tokens+: of_texts } } },
-  }
-)
+) + forms[std.extVar("FORM")]
