@@ -6,13 +6,17 @@ local model = std.extVar("MODEL");
 local size = std.parseInt(std.extVar("SIZE"));
 // Documents are folded into segments, which do not see each other (and are faster than one long one is) ...
 local segments = { max_length: 128 };
+local folded(tokenizer={}) = {
+  type: "text_classification_json",
+  tokenizer: { type: "pretrained_transformer", model_name: model } + tokenizer,
+  token_indexers: { tokens: { type: "pretrained_transformer", model_name: model } + segments },
+};
 local forms = {
   texts: {},
   documents: {
-    dataset_reader+: {
-      tokenizer: { type: "pretrained_transformer", model_name: model },
-      token_indexers+: { tokens+: segments },
-    },
+    // The first 256 pieces train as well, in less time; whole documents are what is read thereafter.
+    dataset_reader: folded({ max_length: 256 }),
+    validation_dataset_reader: folded(),
     model+: {
       text_field_embedder+: { token_embedders+: { tokens+: segments } },
       // ... so that the first position would tell of the first segment only.
