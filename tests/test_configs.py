@@ -135,7 +135,7 @@ def test_configurations_of_a_fitted_head(tmp_path):
     assert len(rows) == 2 + 3 * 2 * 2
 
 
-@pytest.mark.parametrize("name", ["rationales", "decoding"])
+@pytest.mark.parametrize("name", ["rationales", "documents", "decoding"])
 @pytest.mark.parametrize("known", [True, False])
 def test_configurations_of_rationales(known, name, tmp_path):
     edits = tmp_path / "edits.tsv"

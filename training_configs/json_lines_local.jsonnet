@@ -17,6 +17,7 @@ local forms = {
     // The first 256 pieces train as well, in less time; whole documents are what is read thereafter.
     dataset_reader: folded({ max_length: 256 }),
     validation_dataset_reader: folded(),
+    data_loader+: { batch_sampler+: { batch_size: 16 } },
     model+: {
       text_field_embedder+: { token_embedders+: { tokens+: segments } },
       // ... so that the first position would tell of the first segment only.
