@@ -29,21 +29,22 @@ def with_marginals(at: LayerState, baseline: Baseline, found: List[Weights], cou
     # Returns
 
     `List[Weights]`
-        One for each target, with the completeness gap that is left.
+        One for each target, with the completeness gap that is left, of weights that had one.
     """
     if not count:
         return found
     at_baseline = scores_at(at, baseline)
     difference = (at.hidden_states - baseline.states) * at.mask.unsqueeze(-1)
     return [
-        _of_target(at, difference, y_b, weights.weights, target, count)
-        for target, (weights, y_b) in enumerate(zip(found, at_baseline))
+        _of_target(at, difference, y_b, of_target, target, count)
+        for target, (of_target, y_b) in enumerate(zip(found, at_baseline))
     ]
 
 
 def _of_target(
-    at: LayerState, difference: Tensor, at_baseline: Tensor, weights: Tensor, target: int, count: int
+    at: LayerState, difference: Tensor, at_baseline: Tensor, found: Weights, target: int, count: int
 ) -> Weights:
+    weights = found.weights
     movable = (difference != 0).any(-1)
     in_order = weights.masked_fill(~movable, float("-inf")).sort(dim=1, descending=True, stable=True)
     # Shape: (batch, candidates). Of a text that has fewer the rest stays as it is.
@@ -56,7 +57,8 @@ def _of_target(
     means = torch.where(movable.gather(1, candidates), (first + kept + last) / 3, kept)
     at.expect_finite(means, "the model gives NaN or infinite scores for a part of this input")
     weights = weights.scatter(1, candidates, means)
-    return Weights(weights, completeness_gap=at.scores[target] - at_baseline - weights.sum(1))
+    gap = at.scores[target] - at_baseline - weights.sum(1)
+    return Weights(weights, completeness_gap=None if found.completeness_gap is None else gap)
 
 
 def _states(at: LayerState, difference: Tensor, candidates: Tensor) -> Iterator[Tensor]:

@@ -13,12 +13,12 @@ import numpy
 import torch
 from torch import Tensor
 
-RULES = ("gauss-legendre", "midpoint", "adaptive")
+RULES = ("gauss-legendre", "midpoint", "adaptive", "decision")
 
-# Of "adaptive": into how many parts the path is cut to see where the score changes, and the share of the
+# Of the last two: into how many parts the path is cut to see where the score changes, and the share of the
 # points that is spread evenly, whatever is seen.
 PROBES = 5
-EVENLY = 0.5
+EVENLY = {"adaptive": 0.5, "decision": 0.25}
 
 # From h_l, D_l and the mask to s, as in `core.aggregation`.
 Pointwise = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -142,12 +142,17 @@ def integrated_gradients(
     """
     at_baseline = scores_at(at, baseline)
     difference = (at.hidden_states - baseline.states) * at.mask.unsqueeze(-1)
-    if rule == "adaptive":
+    if rule in EVENLY:
         probed = _probed(at, difference, at_baseline)
-        means = _mean_by_target(at, difference, *_where_it_changes(probed, steps))
+        points, shares = _where_it_changes(probed, steps, EVENLY[rule])
+        if rule == "decision":
+            shares = torch.full_like(shares, 1 / steps)
+        means = _mean_by_target(at, difference, points, shares)
     else:
         means = _mean_of_all(at, difference, quadrature(steps, rule))
     weights = [(difference * mean).sum(-1) for mean in means]
+    if rule == "decision":
+        return [Weights(s) for s in weights]
     return [
         Weights(s, completeness_gap=y - y_b - s.sum(1)) for s, y, y_b in zip(weights, at.scores, at_baseline)
     ]
@@ -197,14 +202,15 @@ def _probed(at: LayerState, difference: Tensor, at_baseline: Tensor) -> Tensor:
     return probed
 
 
-def _where_it_changes(probed: Tensor, steps: int) -> Tuple[Tensor, Tensor]:
+def _where_it_changes(probed: Tensor, steps: int, evenly: float) -> Tuple[Tensor, Tensor]:
     """
     From y_c at the ends of equal parts of the path to the midpoints of `steps` parts, in each of which it
-    changes as much, and to these parts' lengths. Shape of each: (steps, targets, batch).
+    changes as much, a share of the points being spread evenly, and to these parts' lengths. Shape of each:
+    (steps, targets, batch).
     """
     changes = (probed[1:] - probed[:-1]).float().abs()
     # Where nothing changes at all, evenly.
-    changes = (1 - EVENLY) * changes + EVENLY * changes.mean(0).clamp(min=1e-30)
+    changes = (1 - evenly) * changes + evenly * changes.mean(0).clamp(min=1e-30)
     changes = changes / changes.sum(0)
     # Of the change, what comes before each midpoint and each end of a part ...
     ends = []

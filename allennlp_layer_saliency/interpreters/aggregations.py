@@ -169,7 +169,9 @@ class IntegratedGradients(FeatureAggregation):
         Points on the path.
     rule : `str`, optional (default = `"gauss-legendre"`)
         Of quadrature, "gauss-legendre" or "midpoint"; or "adaptive": midpoints of parts of the path in each
-        of which the score changes as much, found by four more forward passes.
+        of which the score changes as much, found by four more forward passes; or "decision": alike, but each
+        part counts by how much the score changes there and not by its length. Then the sum is not the
+        difference of the scores, and there is no `completeness_gap`.
     baseline : `str`, optional (default = `"mask"`)
         "mask": the layer's state for the same input with all but special tokens masked. "pad", or a token as
         the tokenizer writes it: with that token in their place. "zero": a path from there starts where a

@@ -384,7 +384,8 @@ def test_scores_of_masked_inputs_are_those_of_their_layers_states(built):
     row, predictor, lines = built
     found = []
     for known in (True, False):
-        interpreter = make(predictor, type=OURS[2], layer=1, **row.settings)
+        aggregation = {"type": "integrated-gradients", "steps": 2}
+        interpreter = make(predictor, type=OURS[2], layer=1, aggregation=aggregation, **row.settings)
         if not known:
             interpreter.texts.layers_tell_all = lambda instance: False
         outputs = interpreter.saliency_interpret_batch_json(lines)

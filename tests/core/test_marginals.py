@@ -38,7 +38,7 @@ def baseline(rows=2):
 
 
 FIRST = torch.tensor([[5.0, 4.0, 3.0, 2.0, 1.0], [3.0, 2.0, 1.0, 0.0, 0.0]])
-FOUND = [Weights(FIRST, torch.tensor([0.5, 0.25])), Weights(-FIRST)]
+FOUND = [Weights(each, torch.tensor([0.5, 0.25])) for each in (FIRST, -FIRST)]
 
 
 def plainly(row, weights, sign, count, fixed=()):
@@ -117,9 +117,11 @@ def test_where_all_contributions_are_the_same_nothing_changes():
     at = dataclasses.replace(
         at, scores=own.sum(1).unsqueeze(0), resume=lambda states, _: (_additive(states).unsqueeze(0), [])
     )
-    (found,) = with_marginals(at, baseline(), [Weights(own)], 5)
+    (found,) = with_marginals(at, baseline(), [Weights(own, torch.ones(2))], 5)
     assert torch.allclose(found.weights, own)
     assert torch.allclose(found.completeness_gap, torch.zeros(2), atol=1e-6)
+    # Of what was never to add up no gap is told.
+    assert with_marginals(at, baseline(), [Weights(own)], 5)[0].completeness_gap is None
 
 
 def _additive(states):

@@ -94,30 +94,35 @@ def _of_two(y, d, gradients):
     return (sign * y).unsqueeze(0), [sign.reshape(-1, 1, 1) * d]
 
 
-def _adaptive_points(scores, steps):
-    """The same with an interpolation: points, and the lengths of their parts."""
+def _points_and_shares(scores, steps, rule):
+    """The same with an interpolation."""
     changes = numpy.abs(numpy.diff(scores))
-    changes = (1 - EVENLY) * changes + EVENLY * changes.mean()
+    changes = (1 - EVENLY[rule]) * changes + EVENLY[rule] * changes.mean()
     cumulative = numpy.concatenate([[0], changes.cumsum()]) / changes.sum()
     ends = numpy.interp(numpy.linspace(0, 1, 2 * steps + 1), cumulative, numpy.linspace(0, 1, PROBES + 1))
-    return ends[1::2], numpy.diff(ends[::2])
+    return ends[1::2], numpy.diff(ends[::2]) if rule == "adaptive" else [1 / steps] * steps
 
 
+@pytest.mark.parametrize("rule", ["adaptive", "decision"])
 @pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("copies", [1, 3, 100])
 @pytest.mark.parametrize("steps", [1, 2, 5])
-def test_adaptive_points_lie_where_the_score_changes(steps, copies, known):
+def test_points_lie_where_the_score_changes(steps, copies, known, rule):
     # y = the sum of (b + a (h - b))^4.
     difference = torch.tensor(H) - B
     baseline = Baseline(B, torch.stack([(B**4).sum((1, 2)), -(B**4).sum((1, 2))]) if known else None)
-    found, negated = integrated_gradients(state(H, power=4, copies=copies), baseline, steps, "adaptive")
+    found, negated = integrated_gradients(state(H, power=4, copies=copies), baseline, steps, rule)
     for i in range(2):
         h, b = torch.tensor(H)[i].numpy(), B[i].numpy()
         path = [((b + a / PROBES * (h - b)) ** 4).sum() for a in range(PROBES + 1)]
-        points, lengths = _adaptive_points(path, steps)
-        mean = sum(length * 4 * (b + a * (h - b)) ** 3 for a, length in zip(points, lengths))
+        at = zip(*_points_and_shares(path, steps, rule))
+        mean = sum(share * 4 * (b + a * (h - b)) ** 3 for a, share in at)
         assert found.weights[i].tolist() == pytest.approx((difference[i].numpy() * mean).sum(1), rel=1e-4)
     assert torch.allclose(negated.weights, -found.weights)
+    if rule == "decision":
+        # What is not an integral leaves no gap to one.
+        assert found.completeness_gap is None and negated.completeness_gap is None
+        return
     gap = (torch.tensor(H) ** 4 - B**4).sum((1, 2)) - found.weights.sum(1)
     assert torch.allclose(found.completeness_gap, gap, atol=1e-4)
     assert torch.allclose(negated.completeness_gap, -gap, atol=1e-4)
@@ -127,16 +132,26 @@ def test_adaptive_points_by_hand():
     # Of 1, 4, 3, 0, 0 and their mean 1.6, half: 1.3, 2.8, 2.3, .8, .8, of which half, 4, is reached in the
     # second part, at (4 - 1.3) / 2.8 of it.
     probed = torch.tensor([0.0, 1.0, 5.0, 2.0, 2.0, 2.0]).reshape(6, 1, 1)
-    points, lengths = _where_it_changes(probed, 1)
+    points, lengths = _where_it_changes(probed, 1, 0.5)
     assert points.item() == pytest.approx((1 + 2.7 / 2.8) / 5) and lengths.item() == pytest.approx(1.0)
 
 
 def test_adaptive_points_are_midpoints_where_the_score_changes_evenly_or_not_at_all():
     even = torch.linspace(0, 3, PROBES + 1).reshape(-1, 1, 1)
     for probed in (even, -even, torch.zeros_like(even), torch.full_like(even, 7.0)):
-        points, lengths = _where_it_changes(probed, 3)
+        points, lengths = _where_it_changes(probed, 3, 0.5)
         assert points.flatten().tolist() == pytest.approx([1 / 6, 1 / 2, 5 / 6])
         assert lengths.flatten().tolist() == pytest.approx([1 / 3] * 3)
+
+
+def test_by_decision_each_part_counts_by_how_much_the_score_changes():
+    # y = a^2 changes from 0 to 1 by (2 j + 1) / 25 in part j of 5, where its mean gradient is (2 j + 1) / 5.
+    even = EVENLY["decision"]
+    parts = [(2 * j + 1) / 5 for j in range(5)]
+    wanted = sum(((1 - even) * part / 5 + even / 5) * part for part in parts)
+    at = state([[[1.0]]], power=2)
+    found = integrated_gradients(at, Baseline(torch.zeros(1, 1, 1)), 1000, "decision")[0]
+    assert found.weights.item() == pytest.approx(wanted, rel=1e-4) and wanted > 1.2
 
 
 def test_scores_on_the_way_must_be_finite():
@@ -212,7 +227,7 @@ def test_rules():
     with pytest.raises(ValueError, match="steps must be at least 1; got 0"):
         expect_rule(0, "midpoint")
     with pytest.raises(
-        ValueError, match="rule must be one of gauss-legendre, midpoint, adaptive; got 'simpson'"
+        ValueError, match="rule must be one of gauss-legendre, midpoint, adaptive, decision; got 'simpson'"
     ):
         expect_rule(1, "simpson")
 

@@ -51,7 +51,8 @@ def test_lines_are_json_whatever_they_hold(monkeypatch, utf_8):
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_what_is_not_finite_is_an_error_of_its_text_alone(predictor, monkeypatch, field, value):
     """An interpreter's tensors are looked at together; a text whose numbers are finite is not lost."""
-    config = {"type": "layer-saliency", "layer": 1}
+    aggregation = {"type": "integrated-gradients", "steps": 2}
+    config = {"type": "layer-saliency", "layer": 1, "aggregation": aggregation}
     saliency = SaliencyPredictor(predictor._model, predictor._dataset_reader, config)
     own = saliency.interpreter._explain_layer
 
