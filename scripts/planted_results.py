@@ -6,6 +6,7 @@ take the place of the same ones and the others stay:
 """
 
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def _precisions(measured: pandas.DataFrame) -> str:
     ]
     lines.append(["---"] * len(lines[0]))
     for row in by_model.mean(axis=1).sort_values(ascending=False).index:
-        cells = [row, *(f"{value:.2f}" for value in means.loc[row])]
+        cells = [row, *("" if math.isnan(value) else f"{value:.2f}" for value in means.loc[row])]
         gains = (by_model.loc["default"] - by_model.loc[row]).dropna()
         if row != "default":
             interval = stats.ttest_1samp(gains, 0).confidence_interval()
