@@ -98,8 +98,14 @@ def test_training_on_json_lines(form, words, tmp_path):
 @pytest.mark.parametrize("kind", ["single", "in-context", "ordered-pair"])
 def test_planted_configurations(kind, data_set, monkeypatch):
     monkeypatch.chdir(ROOT)
-    names = {"SET": data_set, "KIND": kind, "SEED": "3", "DATA": "somewhere", "ARCHIVE": "model.tar.gz"}
-    names["MODEL"] = "fixtures/sst-roberta-mlm"
+    names = {
+        "SET": data_set,
+        "KIND": kind,
+        "SEED": "3",
+        "DATA": "somewhere",
+        "ARCHIVE": "model.tar.gz",
+        "MODEL": "fixtures/sst-roberta-mlm",
+    }
     readers = []
     experiments = {"compare": CompareExperiment, "run": RunExperiment}
     for name in ("train", "train_local", *experiments):

@@ -14,7 +14,7 @@ local folded(tokenizer={}) = {
 local forms = {
   texts: {},
   documents: {
-    // The first 256 pieces train as well, in less time; whole documents are what is read thereafter.
+    // Trained on their first 256 pieces, in less time and memory; thereafter whole documents are read.
     dataset_reader: folded({ max_length: 256 }),
     validation_dataset_reader: folded(),
     data_loader+: { batch_sampler+: { batch_size: 16 } },

@@ -133,20 +133,20 @@ def integrated_gradients(
     rule : `str`
         Of quadrature, "gauss-legendre" or "midpoint"; or "adaptive": the midpoints of as many parts of the
         path, in each of which y_c changes as much, so far as forward passes at `PROBES` - 1 points between
-        its ends tell (after Bhat & Raychowdhury, 2023). Each target has its own.
+        its ends tell (after Bhat & Raychowdhury, 2023). Each target has its own. By "decision" these count
+        alike, so that each part of the path counts by how much y_c changes there (Walker et al., 2024).
 
     # Returns
 
     `List[Weights]`
-        One for each target.
+        One for each target; with the completeness gap, but by "decision", whose mean is not the integral.
     """
     at_baseline = scores_at(at, baseline)
     difference = (at.hidden_states - baseline.states) * at.mask.unsqueeze(-1)
     if rule in EVENLY:
         probed = _probed(at, difference, at_baseline)
-        points, shares = _where_it_changes(probed, steps, EVENLY[rule])
-        if rule == "decision":
-            shares = torch.full_like(shares, 1 / steps)
+        points, lengths = _where_it_changes(probed, steps, EVENLY[rule])
+        shares = torch.full_like(lengths, 1 / steps) if rule == "decision" else lengths
         means = _mean_by_target(at, difference, points, shares)
     else:
         means = _mean_of_all(at, difference, quadrature(steps, rule))

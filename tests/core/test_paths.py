@@ -184,7 +184,8 @@ def test_an_adaptive_point_finds_a_step_that_a_midpoint_misses():
     assert weights["midpoint"] < 0.001 and weights["adaptive"] > 0.5
 
 
-def test_adaptive_points_depend_on_the_instance_and_the_target_only():
+@pytest.mark.parametrize("rule", ["adaptive", "decision"])
+def test_points_depend_on_the_instance_and_the_target_only(rule):
     mask = torch.tensor([[True, False], [True, True]])
 
     def weights(hidden, mask=None, baseline=B, targets=(1, 3)):
@@ -205,7 +206,7 @@ def test_adaptive_points_depend_on_the_instance_and_the_target_only():
 
         at = dataclasses.replace(state(hidden, mask=mask), resume=resume)
         at = dataclasses.replace(at, scores=resume(at.hidden_states, False)[0])
-        return [found.weights for found in integrated_gradients(at, Baseline(baseline), 3, "adaptive")]
+        return [found.weights for found in integrated_gradients(at, Baseline(baseline), 3, rule)]
 
     both = weights(H)
     for target, power in enumerate((1, 3)):

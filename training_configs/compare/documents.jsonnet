@@ -1,4 +1,4 @@
-// As rationales.jsonnet, without the rows that take longest of long texts for what they find.
+// As rationales.jsonnet, a part of the rows: documents take long.
 local all = import "rationales.jsonnet";
 local rows = ["random", "integrated gradients, 20 steps", "fast", "balanced", "best", "simple-gradient"];
 

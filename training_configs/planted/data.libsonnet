@@ -24,6 +24,12 @@ local sets = {
   seed: std.parseInt(std.extVar("SEED")),
   train: std.extVar("DATA") + "/" + sets[set].train,
   test: std.extVar("DATA") + "/" + sets[set].test,
+  // What a reader needs to write texts as a transformer's pieces.
+  pieces(model): {
+    local transformer = { type: "pretrained_transformer", model_name: model },
+    tokenizer: transformer { max_length: 128 },
+    token_indexers: { tokens: transformer },
+  },
   planted(texts, reader={}): {
     type: "planted-shortcut",
     reader: sets[set].reader + reader,

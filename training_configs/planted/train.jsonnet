@@ -1,11 +1,6 @@
 // The bundled language model, fine-tuned on texts with a shortcut planted in them.
 local data = import "data.libsonnet";
-local model_name = "fixtures/sst-roberta-mlm";
-local transformer = { type: "pretrained_transformer", model_name: model_name };
-local reader = {
-  tokenizer: transformer { max_length: 128 },
-  token_indexers: { tokens: transformer },
-};
+local reader = data.pieces("fixtures/sst-roberta-mlm");
 
 (import "../bundled/sst2.jsonnet") + {
   dataset_reader: data.planted("some", reader) + { max_instances: 15000 },

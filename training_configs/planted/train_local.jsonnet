@@ -2,11 +2,7 @@
 local classifier = import "../classifier.libsonnet";
 local data = import "data.libsonnet";
 local model = std.extVar("MODEL");
-local transformer = { type: "pretrained_transformer", model_name: model };
-local reader = {
-  tokenizer: transformer { max_length: 128 },
-  token_indexers: { tokens: transformer },
-};
+local reader = data.pieces(model);
 
 classifier(model, null, data.train, data.test, 469, hidden_size=384, lr=1e-4) + {
   dataset_reader: data.planted("some", reader) + { max_instances: 15000 },
