@@ -231,10 +231,10 @@ def presets(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any]:
     lines, few = texts([128] * 4), texts([128])
     bare, one, head = Bare(predictor, lines), Bare(predictor, few), Head(folder)
 
-    def floor(of: Bare, name: str, decodes: bool) -> None:
+    def floor(of: Bare, name: str, layer: int, decodes: bool) -> None:
         preset = PRESETS[name]
         # Between the path's ends, and for each piece that is tried alone.
-        hidden = of.floor(0, preset.steps, PROBES - 1 + 2 * preset.marginals)
+        hidden = of.floor(layer, preset.steps, PROBES - 1 + 2 * preset.marginals)
         if decodes:
             head(hidden[of.mask])
 
@@ -245,8 +245,9 @@ def presets(predictor: Predictor, folder: str, rounds: int) -> Dict[str, Any]:
         ("best", one, few, ("undecoded",)),
     ):
         for kind in kinds:
-            rows[f"floor, {name}, {kind}"] = Row(partial(floor, of, name, kind == "decoded"), len(texts_))
             built = interpreter(predictor, type=growth.KINDS[kind], preset=name)
+            at_least = partial(floor, of, name, built.layers[0], kind == "decoded")
+            rows[f"floor, {name}, {kind}"] = Row(at_least, len(texts_))
             rows[f"{name}, {kind}"] = explain(built, texts_)
     return {
         "shape": "4 texts of 128 pieces; best and Captum 1",

@@ -103,13 +103,15 @@ def byte_level_tokenizer(vocab_size: int = 320) -> RobertaTokenizerFast:
     return RobertaTokenizerFast(tokenizer_object=tokenizer, add_prefix_space=True)
 
 
-def save_roberta(folder: Path, seed: int = 0, hidden_size: int = HIDDEN_SIZE, positions: int = 66) -> str:
-    """A RoBERTa masked language model with three blocks, and its tokenizer."""
+def save_roberta(
+    folder: Path, seed: int = 0, hidden_size: int = HIDDEN_SIZE, positions: int = 66, blocks: int = 3
+) -> str:
+    """A RoBERTa masked language model and its tokenizer."""
     tokenizer = byte_level_tokenizer()
     config = RobertaConfig(
         vocab_size=len(tokenizer),
         hidden_size=hidden_size,
-        num_hidden_layers=3,
+        num_hidden_layers=blocks,
         num_attention_heads=2,
         intermediate_size=32,
         max_position_embeddings=positions,

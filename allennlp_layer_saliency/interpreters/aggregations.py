@@ -212,22 +212,29 @@ class IntegratedGradients(FeatureAggregation):
 
 class Preset(NamedTuple):
     """
-    `IntegratedGradients` at the embeddings, by the "adaptive" rule, under one name.
+    Settings of `IntegratedGradients` under one name.
 
     # Parameters
 
-    steps, marginals : `int`
+    steps : `int`
+    rule : `str`
+    marginals : `int`
     """
 
     steps: int
+    rule: str
     marginals: int = 0
 
     def aggregation(self) -> IntegratedGradients:
-        return IntegratedGradients(self.steps, "adaptive", marginals=self.marginals)
+        return IntegratedGradients(self.steps, self.rule, marginals=self.marginals)
 
 
 # docs/results has the reasons.
-PRESETS = {"fast": Preset(1), "balanced": Preset(3), "best": Preset(4, marginals=12)}
+PRESETS = {
+    "fast": Preset(1, "decision"),
+    "balanced": Preset(3, "decision"),
+    "best": Preset(4, "adaptive", marginals=12),
+}
 
 
 def preset_named(name: str) -> Preset:

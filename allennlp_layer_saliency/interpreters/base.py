@@ -93,9 +93,9 @@ class LayerInterpreter(TransformerInterpreter):
     # Parameters
 
     predictor : `Predictor`
-    layer : `Union[int, str, List[int]]`, optional (default = `1`)
+    layer : `Union[int, str, List[int]]`, optional
         The layer l, counted as in `hidden_states`: 0 is the embedding output, L or -1 the last block's
-        output. A list, or "all", explains several layers from one backward pass. "auto" takes the layer
+        output. Left out: 0; L // 6 in models of 12 blocks or more that have a mask token. A list, or "all", explains several layers from one backward pass. "auto" takes the layer
         that `coherence` names.
     target : `Union[str, Dict[str, Any], Target]`, optional (default = `"logit"`)
         The explained score: "logit", "log-probability", or a registered `Target`.
@@ -128,7 +128,7 @@ class LayerInterpreter(TransformerInterpreter):
     def __init__(
         self,
         predictor: Predictor,
-        layer: Union[int, str, List[int]] = 1,
+        layer: Optional[Union[int, str, List[int]]] = None,
         target: Union[str, Dict[str, Any], Target] = "logit",
         target_class: Optional[Union[str, int]] = None,
         contrast_class: Optional[Union[str, int]] = None,
@@ -154,6 +154,10 @@ class LayerInterpreter(TransformerInterpreter):
                     'layer "auto" needs `coherence`: the folder that `allennlp saliency layers` wrote'
                 )
             layer = known.chosen
+        if layer is None:
+            # docs/results/search.md has the reasons; of models without a mask token nothing is known there.
+            deep = last_layer >= 12 and self.texts.tokenizer.mask_token is not None
+            layer = last_layer // 6 if deep else 0
         self.layers = _layer_indices(layer, last_layer)
         if known is not None:
             known.warn_of_poor(self.layers)

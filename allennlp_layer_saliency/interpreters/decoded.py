@@ -49,7 +49,7 @@ class DecodedLayerSaliency(DecodingInterpreter):
         **kwargs: Any,
     ) -> None:
         chosen = preset_named(preset)
-        super().__init__(predictor, **{"layer": 0, **kwargs})
+        super().__init__(predictor, **kwargs)
         self._use(aggregation or chosen.aggregation())
 
     def _explain_layer(self, inputs: Inputs, at: LayerState, layer: int) -> List[LayerExplanation]:

@@ -95,5 +95,5 @@ class LayerSaliency(UndecodedInterpreter):
         **kwargs: Any,
     ) -> None:
         chosen = preset_named(preset)
-        super().__init__(predictor, **{"layer": 0, **kwargs})
+        super().__init__(predictor, **kwargs)
         self._use(aggregation or chosen.aggregation())

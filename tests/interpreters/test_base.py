@@ -12,7 +12,14 @@ from transformers import AutoTokenizer
 
 from allennlp_layer_saliency.interpreters import base
 from tests.conformance import rows
-from tests.conftest import SENTENCES, build_predictor, hook_count, model_config, reader_config
+from tests.conftest import (
+    SENTENCES,
+    build_predictor,
+    hook_count,
+    model_config,
+    reader_config,
+    save_roberta,
+)
 
 OURS = ("decoded-layer-saliency", "projected-gradient-saliency", "layer-saliency")
 LINES = [{"sentence": sentence} for sentence in SENTENCES]
@@ -391,14 +398,31 @@ def test_float16_is_explained_or_refused(predictor):
         assert sum(scores) == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.parametrize("blocks, layer", [(11, 0), (12, 2), (25, 4)])
+def test_the_layer_left_out(tmp_path, blocks, layer):
+    predictor = build_predictor(save_roberta(tmp_path, blocks=blocks))
+    for name, own in (
+        ("decoded-layer-saliency", layer),
+        ("layer-saliency", layer),
+        ("projected-gradient-saliency", blocks),
+    ):
+        found = make(predictor, name).saliency_interpret_from_json(LINES[0])["instance_1"]
+        assert found["layer"] == own
+    assert make(predictor, layer=None).layers == [layer]
+    assert make(predictor, layer=0).layers == [0]
+    assert make(predictor, preset="best", layer=1).layers == [1]
+    predictor._dataset_reader._token_indexers["tokens"]._tokenizer.mask_token = None
+    assert make(predictor).layers == [0]
+
+
 @pytest.mark.parametrize("name", ["decoded-layer-saliency", "layer-saliency"])
 def test_presets_are_names_of_settings(predictor, name):
-    for preset, more in (
-        ("fast", {"steps": 1}),
-        ("balanced", {"steps": 3}),
-        ("best", {"steps": 4, "marginals": 12}),
+    for preset, settings in (
+        ("fast", {"steps": 1, "rule": "decision"}),
+        ("balanced", {"steps": 3, "rule": "decision"}),
+        ("best", {"steps": 4, "rule": "adaptive", "marginals": 12}),
     ):
-        aggregation = {"type": "integrated-gradients", "rule": "adaptive", **more}
+        aggregation = {"type": "integrated-gradients", **settings}
         found = make(predictor, name, preset=preset).saliency_interpret_batch_json(LINES)
         wanted = make(predictor, name, layer=0, aggregation=dict(aggregation))
         assert found == wanted.saliency_interpret_batch_json(LINES)
