@@ -20,11 +20,6 @@ local undecoded(layer, steps, rule) = {
     "smooth-gradient": "smooth-gradient",
     "gradient-x-input at 0": { type: "layer-saliency", layer: 0, aggregation: "gradient-x-input" },
     "integrated gradients, 20 steps": undecoded(0, 20, "gauss-legendre"),
-    "three points, by decision": {
-      type: "decoded-layer-saliency",
-      layer: 0,
-      aggregation: { type: "integrated-gradients", steps: 3, rule: "decision" },
-    },
     fast: { type: "decoded-layer-saliency", preset: "fast" },
     default: { type: "decoded-layer-saliency" },
     best: { type: "decoded-layer-saliency", preset: "best" },
