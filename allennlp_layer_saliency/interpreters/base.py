@@ -95,8 +95,9 @@ class LayerInterpreter(TransformerInterpreter):
     predictor : `Predictor`
     layer : `Union[int, str, List[int]]`, optional
         The layer l, counted as in `hidden_states`: 0 is the embedding output, L or -1 the last block's
-        output. Left out: 0; L // 6 in models of 12 blocks or more that have a mask token. A list, or "all", explains several layers from one backward pass. "auto" takes the layer
-        that `coherence` names.
+        output. Left out: 0; L // 6 in models of 12 blocks or more that have a mask token. A list, or
+        "all", explains several layers from one backward pass. "auto" takes the layer that `coherence`
+        names.
     target : `Union[str, Dict[str, Any], Target]`, optional (default = `"logit"`)
         The explained score: "logit", "log-probability", or a registered `Target`.
     target_class : `Union[str, int]`, optional
