@@ -19,11 +19,11 @@ PRESETS = ("best", "balanced", "fast")
 SIGNS = {"comprehensiveness": -1, "sufficiency": 1}
 PAIRS = {
     "sst2": "MiniLM, SST-2",
-    "ag-news": "MiniLM, AG News",
     "trec": "MiniLM, TREC",
-    "nli": "MiniLM, NLI (pairs)",
-    "mpnet-sst2": "MPNet, SST-2",
-    "mpnet-ag-news": "MPNet, AG News",
+    "ag-news": "MiniLM, AG News †",
+    "nli": "MiniLM, NLI (pairs) †",
+    "mpnet-sst2": "MPNet, SST-2 †",
+    "mpnet-ag-news": "MPNet, AG News †",
 }
 
 
