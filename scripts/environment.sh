@@ -51,7 +51,8 @@ print(unquote(urlparse(told["url"]).path))' 2>/dev/null) || return 0
 }
 
 # $1: what to install, with its extras. Once installed, it is not installed again until setup.py or the
-# requirements change.
+# requirements change. uv, unlike pip, compiles nothing unless told to, and where Python writes no bytecode of its own
+# (PYTHONDONTWRITEBYTECODE, as in many containers) each start would compile all of torch and AllenNLP.
 activate_environment() {
     local venv=${VENV:-.venv} python mark
     mark="$venv/installed-$(printf '%s' "$1" | cksum | cut -d' ' -f1)"
@@ -65,7 +66,8 @@ activate_environment() {
         echo "installing into $venv (AllenNLP and torch: 1 GB or more, some minutes the first time)"
         if has_version python 3.11 3.12 3.13; then
             python -m pip install --quiet --disable-pip-version-check uv &&
-                uv pip install --quiet --override requirements/newest.txt --editable "$1" || exit 1
+                uv pip install --quiet --compile-bytecode --override requirements/newest.txt \
+                    --editable "$1" || exit 1
         else
             python -m pip install --quiet --disable-pip-version-check --editable "$1" || exit 1
         fi
