@@ -2,7 +2,7 @@
 // The variables are those of rationales.jsonnet.
 local rationales = import "rationales.jsonnet";
 local paths = {
-  "3 points": { type: "integrated-gradients", steps: 3, rule: "adaptive" },
+  "3 points": { type: "integrated-gradients", steps: 3, rule: "decision" },
   "20 steps": { type: "integrated-gradients", steps: 20, rule: "gauss-legendre" },
 };
 local row(type, name) = { type: type, layer: 0, aggregation: paths[name] };
