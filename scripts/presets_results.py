@@ -21,7 +21,7 @@ PAIRS = {
     "sst2": "MiniLM, SST-2",
     "trec": "MiniLM, TREC",
     "ag-news": "MiniLM, AG News †",
-    "nli": "MiniLM, NLI (pairs) †",
+    "nli": "MiniLM, NLI (pairs)",
     "mpnet-sst2": "MPNet, SST-2",
     "mpnet-ag-news": "MPNet, AG News †",
 }
