@@ -51,8 +51,7 @@ print(unquote(urlparse(told["url"]).path))' 2>/dev/null) || return 0
 }
 
 # $1: what to install, with its extras. Once installed, it is not installed again until setup.py or the
-# requirements change. uv, unlike pip, compiles nothing unless told to, and where Python writes no bytecode of its own
-# (PYTHONDONTWRITEBYTECODE, as in many containers) each start would compile all of torch and AllenNLP.
+# requirements change.
 activate_environment() {
     local venv=${VENV:-.venv} python mark
     mark="$venv/installed-$(printf '%s' "$1" | cksum | cut -d' ' -f1)"
@@ -65,6 +64,8 @@ activate_environment() {
     if [ setup.py -nt "$mark" ] || [ requirements/newest.txt -nt "$mark" ]; then
         echo "installing into $venv (AllenNLP and torch: 1 GB or more, some minutes the first time)"
         if has_version python 3.11 3.12 3.13; then
+            # uv, unlike pip, compiles only when told to. Where Python writes no bytecode of its own, as in
+            # many containers (PYTHONDONTWRITEBYTECODE), each start would compile torch and AllenNLP.
             python -m pip install --quiet --disable-pip-version-check uv &&
                 uv pip install --quiet --compile-bytecode --override requirements/newest.txt \
                     --editable "$1" || exit 1
