@@ -20,7 +20,7 @@ SIGNS = {"comprehensiveness": -1, "sufficiency": 1}
 PAIRS = {
     "sst2": "MiniLM, SST-2",
     "trec": "MiniLM, TREC",
-    "ag-news": "MiniLM, AG News †",
+    "ag-news": "MiniLM, AG News",
     "nli": "MiniLM, NLI (pairs)",
     "mpnet-sst2": "MPNet, SST-2",
     "mpnet-ag-news": "MPNet, AG News †",
