@@ -5,7 +5,7 @@ import json
 import pytest
 
 from allennlp_layer_saliency.data import Input
-from allennlp_layer_saliency.runs import pool
+from allennlp_layer_saliency.runs import isolation, pool
 from allennlp_layer_saliency.runs.explainer import Shard
 from allennlp_layer_saliency.runs.isolation import ShardWork
 from tests.commands.test_run import contents, explanations, run  # noqa: F401
@@ -49,9 +49,11 @@ def test_the_same_bytes_whatever_the_number_of_workers(run, tmp_path):  # noqa: 
     assert contents(tmp_path / "two") == contents(tmp_path / "none")
 
 
-def test_deaths_of_workers(run, tmp_path):  # noqa: F811
+def test_deaths_of_workers(run, tmp_path, monkeypatch):  # noqa: F811
     """One text kills every worker, another one the first; none else is lost, twice there, or changed."""
-    sentences = [f"a film , number {i} , and {'no ' * i} good" for i in range(6)]
+    # Each death costs the start of a process; test_isolation.py counts to three.
+    monkeypatch.setattr(isolation, "ATTEMPTS", 2)
+    sentences = [f"a film , number {i} , and {'no ' * i} good" for i in range(3)]
     sentences[1] += " once"
     run(
         "expected",
@@ -59,7 +61,7 @@ def test_deaths_of_workers(run, tmp_path):  # noqa: F811
         data=written(tmp_path / "expected.jsonl", sentences),
         interpreters={"deadly": {"type": "test-deadly"}},
     )
-    sentences.insert(3, "a deadly film")
+    sentences.insert(2, "a deadly film")
     status, _, complaint = run(
         "out",
         "--workers",
@@ -71,10 +73,10 @@ def test_deaths_of_workers(run, tmp_path):  # noqa: F811
     assert status == 1 and "1 by deadly" in complaint
     assert (tmp_path / "once").exists()
     lines = explanations(tmp_path / "out", "deadly")
-    assert lines.pop(3) == {
+    assert lines.pop(2) == {
         "id": "a deadly film",
-        "line": 4,
-        "error": "each of 3 processes that explained this input alone died",
+        "line": 3,
+        "error": "each of 2 processes that explained this input alone died",
     }
     assert lines == explanations(tmp_path / "expected", "deadly")
 

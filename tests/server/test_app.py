@@ -134,10 +134,10 @@ def test_memory_stays_flat(server):
         for n in range(times):
             assert server.post("/explain", texts={"sentence": f"a charming film number {n}"})[0] == 200
 
-    explain(300)
+    explain(100)
     before = resident(server.process)
-    explain(700)
-    assert resident(server.process) < before + 20  # MiB
+    explain(200)
+    assert resident(server.process) < before + 6  # MiB
 
 
 def test_control_c_ends_it_cleanly():
