@@ -84,8 +84,11 @@ def _precisions(measured: pandas.DataFrame) -> str:
         cells = [row, *("" if math.isnan(value) else f"{value:.2f}" for value in means.loc[row])]
         gains = (by_model.loc["default"] - by_model.loc[row]).dropna()
         if row != "default":
-            interval = stats.ttest_1samp(gains, 0).confidence_interval()
-            cells.append(f"{gains.mean():+.3f}±{(interval.high - interval.low) / 2:.3f}")
+            gain = f"{gains.mean():+.3f}"
+            if len(gains) > 1:
+                interval = stats.ttest_1samp(gains, 0).confidence_interval()
+                gain += f"±{(interval.high - interval.low) / 2:.3f}"
+            cells.append(gain)
             cells.append(f"{(gains > 0).sum()} of {len(gains)}")
         lines.append(cells)
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
