@@ -3,15 +3,17 @@
 import json
 import os
 from itertools import islice
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence
 
 from allennlp.common import Tqdm
 from allennlp.common.checks import ConfigurationError
-from allennlp.common.util import JsonDict, lazy_groups_of
+from allennlp.common.util import JsonDict
+from allennlp.data.fields import TextField
 from allennlp.predictors import Predictor
 
 from allennlp_layer_saliency.commands.experiment import Experiment, check_at_least_one
 from allennlp_layer_saliency.core import faithfulness
+from allennlp_layer_saliency.data import Example
 from allennlp_layer_saliency.dataset_readers import PlantedShortcutReader
 from allennlp_layer_saliency.evaluation import plausibility
 from allennlp_layer_saliency.evaluation.comparison import Comparison
@@ -27,8 +29,9 @@ from allennlp_layer_saliency.provenance import files_of
 from allennlp_layer_saliency.reports import comparison_tables as report
 from allennlp_layer_saliency.results_folder import ResultsFolder, read_json, write_json
 
-# Texts between two savings of what is done.
+# Texts between two savings of what is done; fewer once they hold so many tokens: documents take long.
 WINDOW = 32
+WINDOW_TOKENS = 4096
 
 
 class CompareExperiment(Experiment):
@@ -124,7 +127,7 @@ class CompareExperiment(Experiment):
         for _ in islice(examples, saved.texts):
             pass  # done before
         with Tqdm.tqdm(desc="compare", unit=" texts", initial=saved.texts) as bar:
-            for window in lazy_groups_of(examples, WINDOW):
+            for window in _windows(examples):
                 saved.add(comparison.records(window), len(window))
                 bar.update(len(window))
         if "randomisation" in self.metrics and saved.randomisation is None:
@@ -132,6 +135,20 @@ class CompareExperiment(Experiment):
             saved.add_randomisation(comparison.randomisation(list(islice(first, self.randomisation_texts))))
         types = {name: config["type"] for name, config in resolved(self.interpreters).items()}
         return summary(saved.records(), saved.randomisation or {}, self.reference, self.seed, types)
+
+
+def _windows(examples: Iterable[Example]) -> Iterator[List[Example]]:
+    window: List[Example] = []
+    tokens = 0
+    for example in examples:
+        window.append(example)
+        fields = example.instance.fields.values() if example.instance is not None else ()
+        tokens += sum(len(field) for field in fields if isinstance(field, TextField))
+        if len(window) == WINDOW or tokens >= WINDOW_TOKENS:
+            yield window
+            window, tokens = [], 0
+    if window:
+        yield window
 
 
 class _Saved:

@@ -117,6 +117,23 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(run, tmp_path, monkeypatch, win
     assert (tmp_path / "out" / "table.md").exists()
 
 
+def test_what_is_done_of_long_texts_is_saved_sooner(run, monkeypatch):
+    monkeypatch.setattr(compare_command, "WINDOW_TOKENS", 30)
+    measured = comparison.Comparison.records
+    windows = []
+
+    def noted(self, examples):
+        windows.append([len(example.instance["tokens"]) for example in examples])
+        return measured(self, examples)
+
+    monkeypatch.setattr(comparison.Comparison, "records", noted)
+    results, _ = run("--limit", "8", interpreters={"random": "random"}, metrics=["comprehensiveness"])
+    assert results["texts"] == sum(map(len, windows)) == 8
+    assert 3 < len(windows) < 8
+    for tokens in windows[:-1]:
+        assert len(tokens) == 3 or sum(tokens) >= 30 > sum(tokens[:-1])
+
+
 def test_randomisation_and_costs(run, tmp_path):
     results, _ = run(
         "--limit",
