@@ -64,6 +64,8 @@ ERASER = [
         "evidences": [
             [{"docid": "one.txt", "start_token": 1, "end_token": 3, "text": "truly dull"}],
             [{"docid": "one.txt", "start_token": 4, "end_token": 5, "text": "bleak"}],
+            # As fourteen of the movies' test documents have it.
+            [{"docid": "one.txt", "start_token": 3, "end_token": 3, "text": ""}],
         ],
     },
     {"annotation_id": "two.txt", "evidences": [], "docids": None},
@@ -234,6 +236,7 @@ def test_mistakes(rationales, caplog, tmp_path):
 
 @pytest.mark.skipif(not DATA.exists(), reason="the data sets are not in the repository")
 def test_the_files_as_published(caplog):
+    Rationales(str(DATA / "eraser_movies" / "test.jsonl"), "eraser")
     eraser = Rationales(str(DATA / "eraser_movies" / "val.jsonl"), "eraser")
     line = json.loads((DATA / "eraser_movies" / "val.jsonl").read_text().splitlines()[0])
     text = (DATA / "eraser_movies" / "docs" / line["annotation_id"]).read_text()
