@@ -22,6 +22,7 @@ PAIRS = {
     "trec": "MiniLM, TREC",
     "ag-news": "MiniLM, AG News",
     "nli": "MiniLM, NLI (pairs)",
+    "movies": "MiniLM, movies (documents)",
     "mpnet-sst2": "MPNet, SST-2",
     "mpnet-ag-news": "MPNet, AG News †",
 }
