@@ -138,6 +138,7 @@ class CompareExperiment(Experiment):
 
 
 def _windows(examples: Iterable[Example]) -> Iterator[List[Example]]:
+    """Of `WINDOW` texts each, or of fewer that reach `WINDOW_TOKENS`."""
     window: List[Example] = []
     tokens = 0
     for example in examples:

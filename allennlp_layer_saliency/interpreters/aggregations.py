@@ -66,9 +66,8 @@ def stand_in_of(aggregation: FeatureAggregation, texts: TextReader) -> Optional[
             )
         return texts.mask_id
     name = texts.tokenizer.pad_token if token == "pad" else token
-    found = texts.tokenizer.convert_tokens_to_ids(name)
-    # What the tokenizer doesn't know has the id of the unknown token.
-    if found is None or texts.tokenizer.convert_ids_to_tokens(found) != name:
+    found = texts.tokenizer.get_vocab().get(name)
+    if found is None:
         raise ConfigurationError(
             f'aggregation: baseline must be "mask", "zero", "pad" or a token of the tokenizer; it has none '
             f"that is written {token!r}"

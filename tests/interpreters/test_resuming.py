@@ -221,6 +221,13 @@ def test_settings_out_of_range(predictor, aggregation, message):
         make(predictor, aggregation)
 
 
+def test_a_baseline_of_padding_needs_a_padding_token(predictor):
+    """GPT-2's and Llama's tokenizers have none."""
+    make(predictor, integrated()).texts.tokenizer.pad_token = None
+    with pytest.raises(ConfigurationError, match="it has none that is written 'pad'"):
+        make(predictor, integrated(baseline="pad"))
+
+
 @pytest.mark.parametrize("as_words", [False, True])
 def test_what_was_explained_before_changes_nothing(tmp_path, as_words):
     """Two texts of 5 and 2 words, then of 2 and 5: as long together, and with the same special tokens."""
