@@ -24,7 +24,7 @@ PAIRS = {
     "nli": "MiniLM, NLI (pairs)",
     "movies": "MiniLM, movies (documents)",
     "mpnet-sst2": "MPNet, SST-2",
-    "mpnet-ag-news": "MPNet, AG News †",
+    "mpnet-ag-news": "MPNet, AG News",
 }
 
 
