@@ -23,6 +23,7 @@ PAIRS = {
     "ag-news": "MiniLM, AG News",
     "nli": "MiniLM, NLI (pairs)",
     "movies": "MiniLM, movies (documents)",
+    "cad-sentiment": "MiniLM, IMDb (documents)",
     "mpnet-sst2": "MPNet, SST-2",
     "mpnet-ag-news": "MPNet, AG News",
 }
