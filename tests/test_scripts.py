@@ -7,6 +7,7 @@ import sys
 import torch
 from allennlp.training import GradientDescentTrainer, Trainer
 
+from scripts import presets_results
 from scripts.bfloat16_trainer import BFloat16Trainer
 from tests.conftest import ROOT
 
@@ -127,6 +128,18 @@ def test_an_unknown_form_is_one_line(tmp_path):
     )
     assert result.returncode == 1
     assert result.stderr == "usage: json_lines.py trec|eraser|cad-sentiment|cad-nli FOLDER OUT\n"
+
+
+def test_the_page_of_results_has_the_table_of_the_measured_presets(capsys):
+    presets_results.main()
+    made = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| M")]
+    page = (ROOT / "docs" / "results" / "README.md").read_text(encoding="utf-8").splitlines()
+    # The last column, times, is not of the folder.
+    shown = [line.rsplit(" | ", 1)[0] + " |" for line in page if line.startswith("| M")]
+    assert shown == made
+    assert {f"{name}-tests.csv" for name in presets_results.PAIRS} | {"nli-decoding-tests.csv"} == {
+        path.name for path in presets_results.RESULTS.glob("*-tests.csv")
+    }
 
 
 def test_the_bfloat16_trainer_runs_the_model_in_bfloat16(monkeypatch):
